@@ -1,0 +1,176 @@
+"""The vocabulary of the transfer set: its columns, the checks of its rows, and the order of its labels.
+
+Every data stage takes a `datasets.Dataset` with these columns and returns one. This file is all that they share.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from datasets import Dataset
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
+
+TEXT = "text"
+TEXT_PAIR = "text_pair"
+LABEL = "label"
+TEACHER_LOGITS = "teacher_logits"
+AUGMENTED = "augmented"
+"""True in rows made by augmentation, False in the user's own."""
+
+NO_LABEL = -100
+"""The label of a row without a gold label (torch's `ignore_index`)."""
+
+
+class LabelMismatchError(ValueError):
+    """The labels of a teacher and those of the data cannot be brought together."""
+
+
+def text_columns(dataset: Dataset) -> list[str]:
+    """Return `["text"]`, or `["text", "text_pair"]` for a set of pairs.
+
+    Args:
+        dataset: A set with the columns named in this module.
+
+    Returns:
+        The names of the columns that hold text.
+    """
+    return [TEXT, TEXT_PAIR] if TEXT_PAIR in dataset.column_names else [TEXT]
+
+
+def check_texts(dataset: Dataset, name: str = "dataset") -> None:
+    """Stop if a set cannot be used: no rows, no text column, or text that is not text.
+
+    Args:
+        dataset: The set to check.
+        name: What to call it in the error.
+
+    Raises:
+        ValueError: If it has no rows, or no column `text`, or a row whose text is None.
+        TypeError: If a text column does not hold strings.
+    """
+    if TEXT not in dataset.column_names:
+        raise ValueError(f"{name} has no column {TEXT!r}. Its columns are {dataset.column_names}.")
+    if len(dataset) == 0:
+        raise ValueError(f"{name} has no rows.")
+    for column in text_columns(dataset):
+        values = dataset.with_format("arrow")[column][:]
+        if values.null_count:
+            missing = np.flatnonzero(values.is_null().to_numpy())
+            raise ValueError(
+                f"{name} has no text in column {column!r} of {len(missing)} of its {len(dataset)} rows "
+                f"(first: row {missing[0]}). Give these rows a text or drop them."
+            )
+        dtype = str(values.type)
+        if dtype not in ("string", "large_string"):
+            raise TypeError(
+                f"Column {column!r} of {name} holds {dtype}, not text (row 0: {values[0].as_py()!r}). "
+                "Name the column that holds the text."
+            )
+
+
+def match_labels(teacher_labels: Mapping[int, str], data_labels: Sequence[str]) -> list[int]:
+    """Find each of the data's labels among the teacher's, by name.
+
+    Names match when they are equal up to case, and to `_`, `-` and spaces.
+
+    Args:
+        teacher_labels: The teacher's `id2label`.
+        data_labels: The names of the data's labels, in their order.
+
+    Returns:
+        For each of the data's labels, its position in the teacher's logits.
+
+    Raises:
+        LabelMismatchError: If the two sets of names differ.
+    """
+    teacher_names = [teacher_labels[index] for index in sorted(teacher_labels)]
+    positions = {_normalized(name): index for index, name in enumerate(teacher_names)}
+    wanted = [_normalized(name) for name in data_labels]
+    if len(positions) != len(teacher_names) or len(set(wanted)) != len(wanted) or set(wanted) != set(positions):
+        raise LabelMismatchError(
+            f"The teacher's labels {teacher_names} cannot be matched by name to the data's {list(data_labels)}. "
+            "Pass label_order: for each of the data's labels, its position in the teacher's logits."
+        )
+    return [positions[name] for name in wanted]
+
+
+def check_label_order(label_order: Sequence[int], num_labels: int) -> None:
+    """Stop unless `label_order` names each of the teacher's logits once.
+
+    Args:
+        label_order: For each of the data's labels, its position in the teacher's logits.
+        num_labels: How many logits the teacher gives.
+
+    Raises:
+        LabelMismatchError: If it does not.
+    """
+    if sorted(label_order) != list(range(num_labels)):
+        raise LabelMismatchError(
+            f"label_order must hold each of 0..{num_labels - 1} once, one for each of the teacher's {num_labels} "
+            f"labels, got {list(label_order)}."
+        )
+
+
+def check_agreement(gold_labels: np.ndarray, teacher_logits: np.ndarray, label_names: Sequence[str]) -> None:
+    """Stop if the teacher's labels look exchanged: most rows of one gold label get another one, and the reverse.
+
+    A teacher that is merely weak passes: its mistakes do not form another order of the labels that fits much better.
+
+    Args:
+        gold_labels: Gold labels as integers, `(rows,)`; rows with -100 are left out.
+        teacher_logits: The teacher's logits in the order of the data's labels, `(rows, num_labels)`.
+        label_names: The data's labels.
+
+    Raises:
+        LabelMismatchError: If another order of the labels fits at least 20 points better.
+    """
+    labelled = gold_labels != NO_LABEL
+    gold, predicted = gold_labels[labelled], teacher_logits[labelled].argmax(axis=1)
+    present = np.unique(gold)
+    if len(present) < 2:
+        return
+    majority = {int(label): int(np.bincount(predicted[gold == label]).argmax()) for label in present}
+    if len(set(majority.values())) < len(majority):
+        return
+    as_given = float((predicted == gold).mean())
+    reordered = float((predicted == np.array([majority[int(label)] for label in gold])).mean())
+    if reordered - as_given >= 0.2:
+        taken_for = {label_names[label]: label_names[other] for label, other in majority.items() if label != other}
+        raise LabelMismatchError(
+            f"The labels look exchanged: the teacher agrees with the gold labels on {as_given:.0%} of {len(gold)} "
+            f"rows, but on {reordered:.0%} if they are exchanged as {taken_for}. Check the label names of the data "
+            "and of the teacher, or pass label_order."
+        )
+
+
+def check_logits(logits: np.ndarray, num_labels: int, source: str) -> None:
+    """Stop if logits cannot be learned from: wrong width, NaN or infinity in a row.
+
+    Args:
+        logits: `(rows, num_labels)`. A row that is NaN throughout stands for "no logits" and is right.
+        num_labels: The width that they must have.
+        source: Where they come from, for the error.
+
+    Raises:
+        ValueError: If one of these holds, or if all rows are equal.
+    """
+    if logits.ndim != 2 or logits.shape[1] != num_labels:
+        width = logits.shape[1] if logits.ndim == 2 else logits.shape
+        raise ValueError(f"{source} has logits of width {width}, but there are {num_labels} labels.")
+    finite = np.isfinite(logits)
+    broken = ~finite.all(axis=1) & ~np.isnan(logits).all(axis=1)
+    if broken.any():
+        row = int(broken.argmax())
+        raise ValueError(
+            f"{source} has NaN or infinity among the logits of {int(broken.sum())} rows "
+            f"(first: row {row}, {logits[row].tolist()})."
+        )
+    present = logits[finite.all(axis=1)]
+    if len(present) > 1 and (present == present[0]).all():
+        raise ValueError(f"{source} has the same logits {present[0].tolist()} in all {len(present)} rows.")
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", str(name)).strip().casefold()
