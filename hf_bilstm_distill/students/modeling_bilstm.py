@@ -1,0 +1,248 @@
+"""The BiLSTM student: an encoder of one sentence or of a siamese pair, and a classifier on top of it."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_bilstm import BiLSTMConfig
+
+
+class FrozenEmbedding(nn.Module):
+    """An embedding table that is never trained.
+
+    Its vectors are a buffer, because `from_pretrained` makes every floating-point parameter trainable again.
+    """
+
+    weight: Tensor
+
+    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(num_embeddings, embedding_dim))
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Look up the vectors of tokens.
+
+        Args:
+            input_ids: Token ids of any shape.
+
+        Returns:
+            Their vectors, `(*input_ids.shape, embedding_dim)`.
+        """
+        return nn.functional.embedding(input_ids, self.weight)
+
+
+class BiLSTMPreTrainedModel(PreTrainedModel):
+    """What the encoder and the classifier share: configuration, initialisation."""
+
+    config_class = BiLSTMConfig
+    base_model_prefix = "bilstm"
+    _no_split_modules: list[str] = []
+    # The loss is a mean over the rows of the batch it sees; see `DistillationTrainer` for accumulated batches.
+    accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.LSTM):
+            for name, parameter in module.named_parameters():
+                if name.startswith("weight_ih"):
+                    init.xavier_uniform_(parameter)
+                elif name.startswith("weight_hh"):
+                    init.orthogonal_(parameter)
+                else:
+                    init.zeros_(parameter)
+        elif isinstance(module, nn.Embedding):
+            init.uniform_(module.weight, -self.config.initializer_range, self.config.initializer_range)
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+        elif isinstance(module, nn.Linear):
+            init.kaiming_uniform_(module.weight, nonlinearity="relu")
+            init.zeros_(module.bias)
+
+
+class BiLSTMModel(BiLSTMPreTrainedModel):
+    """Encode a sentence by the last state of each direction of a BiLSTM, or a pair by comparing two such vectors.
+
+    What a row gives depends on its own tokens alone: not on the side or amount of padding, nor on the other rows.
+
+    Source:
+        Tang et al. 2019, section 3.2; Mou et al. 2016 for the comparison of two sentences.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"^hidden\.", r"^classifier\."]
+
+    def __init__(self, config: BiLSTMConfig) -> None:
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_dim, config.pad_token_id)
+        if config.multichannel:
+            self.embed_tokens_static = FrozenEmbedding(config.vocab_size, config.embedding_dim)
+        channels = 2 if config.multichannel else 1
+        self.lstm = nn.LSTM(
+            channels * config.embedding_dim, config.lstm_hidden_size, batch_first=True, bidirectional=True
+        )
+        self.post_init()
+        if config.multichannel:
+            init.copy_(self.embed_tokens_static.weight, self.embed_tokens.weight)  # Kim 2014: both start equal
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the trained embedding table."""
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the trained embedding table.
+
+        Args:
+            value: The new table.
+        """
+        self.embed_tokens = cast(nn.Embedding, value)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """Change the number of rows of the embedding table, and of its frozen twin.
+
+        Args:
+            new_num_tokens: Rows to have afterwards. None leaves the table as it is.
+            pad_to_multiple_of: Round the number of rows up to a multiple of this.
+            mean_resizing: Draw new rows around the mean of the old ones.
+
+        Returns:
+            The trained table.
+        """
+        table = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        if self.config.multichannel:
+            frozen = table.weight.detach().clone()
+            kept = min(len(frozen), len(self.embed_tokens_static.weight))
+            frozen[:kept] = self.embed_tokens_static.weight[:kept]
+            self.embed_tokens_static.weight = frozen
+        return table
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode one sentence a row.
+
+        Args:
+            input_ids: `(batch, length)`.
+            attention_mask: 1 at the tokens to read, 0 elsewhere, in any place, `(batch, length)`.
+
+        Returns:
+            The states of each token read, zero at the others, `(batch, length, 2 * hidden)`; and the last states of
+            both directions, `(batch, 2 * hidden)`. A row without tokens is read as one padding token.
+        """
+        mask = attention_mask.bool()
+        lengths = mask.sum(dim=1)
+        to_front = torch.argsort(~mask, dim=1, stable=True)  # tokens first, in their order
+        input_ids = input_ids.gather(1, to_front).masked_fill(~mask.gather(1, to_front), self.config.pad_token_id)
+        if input_ids.shape[1] == 0:
+            input_ids = input_ids.new_full((input_ids.shape[0], 1), self.config.pad_token_id)
+
+        embedded = self.embed_tokens(input_ids)
+        if self.config.multichannel:
+            embedded = torch.cat([embedded, self.embed_tokens_static(input_ids)], dim=-1)
+        if embedded.is_cuda:
+            self.lstm.flatten_parameters()  # weights loaded one by one do not lie in one piece
+        packed = pack_padded_sequence(embedded, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        packed_states, (last, _) = self.lstm(packed)
+        pooled = torch.cat([last[0], last[1]], dim=-1)
+
+        states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=input_ids.shape[1])
+        states = states[:, : mask.shape[1]]
+        back = torch.argsort(to_front, dim=1)[..., None].expand(-1, -1, states.shape[-1])
+        return states.gather(1, back) * mask[..., None], pooled
+
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+    ) -> BaseModelOutputWithPooling:
+        """Encode sentences, or pairs of sentences.
+
+        Args:
+            input_ids: `(batch, length)`.
+            attention_mask: 1 at tokens, 0 at padding, `(batch, length)`. Left out: every position is a token.
+            token_type_ids: For a siamese student, 0 at the first sentence and 1 at the second, `(batch, length)`.
+                Left out: there is only a first sentence. Other students do not look at them.
+
+        Returns:
+            `last_hidden_state`, `(batch, length, 2 * hidden)`, zero at padding; and `pooler_output`: for a sentence
+            the last states h of both directions, `(batch, 2 * hidden)`, for a pair
+            `[h1, h2, h1 * h2, |h1 - h2|]`, `(batch, 8 * hidden)`.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if not self.config.is_pair:
+            states, pooled = self.encode(input_ids, attention_mask)
+            return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=pooled)
+
+        is_second = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        masks = torch.cat([attention_mask * (is_second == 0), attention_mask * (is_second == 1)])
+        states, pooled = self.encode(input_ids.repeat(2, 1), masks)  # both sentences in one pass
+        states_1, states_2 = states.chunk(2)
+        h1, h2 = pooled.chunk(2)
+        compared = torch.cat([h1, h2, h1 * h2, (h1 - h2).abs()], dim=-1)
+        return BaseModelOutputWithPooling(last_hidden_state=states_1 + states_2, pooler_output=compared)
+
+
+class BiLSTMForSequenceClassification(BiLSTMPreTrainedModel):
+    """Classify sentences or pairs: the BiLSTM encoder, a fully connected layer with ReLU, a linear layer.
+
+    Source:
+        Tang et al. 2019, section 3.2.
+    """
+
+    def __init__(self, config: BiLSTMConfig) -> None:
+        super().__init__(config)
+        self.num_labels = cast(int, config.num_labels)
+        self.bilstm = BiLSTMModel(config)
+        self.hidden = nn.Linear(config.pooled_size, config.fc_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.fc_size, self.num_labels)
+        self.post_init()
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """Change the number of rows of the embedding table, and of its frozen twin.
+
+        Args:
+            new_num_tokens: Rows to have afterwards. None leaves the table as it is.
+            pad_to_multiple_of: Round the number of rows up to a multiple of this.
+            mean_resizing: Draw new rows around the mean of the old ones.
+
+        Returns:
+            The trained table.
+        """
+        return self.bilstm.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+
+    @can_return_tuple  # type: ignore[untyped-decorator]
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Give the logits of sentences or pairs, and the loss on gold labels where there are any.
+
+        Args:
+            input_ids: `(batch, length)`.
+            attention_mask: 1 at tokens, 0 at padding, `(batch, length)`. Left out: every position is a token.
+            token_type_ids: For a siamese student, 0 at the first sentence and 1 at the second, `(batch, length)`.
+            labels: Class numbers `(batch,)`, or floats `(batch, num_labels)` for several labels a row, or floats
+                `(batch,)` for regression. The loss on logits of a teacher is `DistillationTrainer`'s.
+
+        Returns:
+            `logits`, `(batch, num_labels)`, and `loss` if there are labels.
+        """
+        pooled = self.bilstm(input_ids, attention_mask, token_type_ids).pooler_output
+        logits = self.classifier(self.dropout(torch.relu(self.hidden(pooled))))
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
