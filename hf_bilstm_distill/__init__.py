@@ -1,3 +1,99 @@
-"""Distil a fine-tuned Hugging Face text classifier into a small, fast BiLSTM."""
+"""Distil a fine-tuned Hugging Face text classifier into a small, fast BiLSTM.
+
+Importing this package makes its students known to `AutoConfig`, `AutoModel`, `AutoModelForSequenceClassification` and
+`pipeline`.
+"""
+
+from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+from hf_bilstm_distill.collation import DistillationCollator, encode
+from hf_bilstm_distill.command_line import last_checkpoint, one_line_errors, parse_arguments
+from hf_bilstm_distill.embeddings import (
+    EmbeddingTable,
+    initialize_embeddings,
+    random_vectors,
+    read_words,
+    vectors_from_file,
+    vectors_from_teacher,
+)
+from hf_bilstm_distill.inference import TextClassifier
+from hf_bilstm_distill.labeling import Teacher, label_with_teacher
+from hf_bilstm_distill.loading import load_file, load_texts, number_labels, select_columns
+from hf_bilstm_distill.losses import kl_on_logits, mse_on_logits
+from hf_bilstm_distill.metrics import (
+    F1,
+    Accuracy,
+    MatthewsCorrelation,
+    Pearson,
+    Spearman,
+    compute_metrics_for,
+    load_metric,
+)
+from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
+from hf_bilstm_distill.report import Report, compare
+from hf_bilstm_distill.sharing import include_code
+from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
+from hf_bilstm_distill.taggers import load_tagger
+from hf_bilstm_distill.tokenization import train_word_tokenizer, trim_tokenizer, word_tokenizer_from_words
+from hf_bilstm_distill.trainer import DistillationTrainer
+from hf_bilstm_distill.training_args import DistillationTrainingArguments
+from hf_bilstm_distill.transfer_set import (
+    LabelMismatchError,
+    check_agreement,
+    find_label_order,
+    label_names,
+    match_labels,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "F1",
+    "Accuracy",
+    "BiLSTMConfig",
+    "BiLSTMForSequenceClassification",
+    "BiLSTMModel",
+    "CardFacts",
+    "DistillationCollator",
+    "DistillationTrainer",
+    "DistillationTrainingArguments",
+    "EmbeddingTable",
+    "HeuristicAugmenter",
+    "LabelMismatchError",
+    "MatthewsCorrelation",
+    "Pearson",
+    "Report",
+    "Spearman",
+    "Teacher",
+    "TextClassifier",
+    "augment",
+    "check_agreement",
+    "compare",
+    "compute_metrics_for",
+    "encode",
+    "find_label_order",
+    "include_code",
+    "initialize_embeddings",
+    "kl_on_logits",
+    "label_names",
+    "label_with_teacher",
+    "last_checkpoint",
+    "load_file",
+    "load_metric",
+    "load_tagger",
+    "load_texts",
+    "match_labels",
+    "mse_on_logits",
+    "number_labels",
+    "one_line_errors",
+    "parse_arguments",
+    "random_vectors",
+    "read_words",
+    "render_card",
+    "save_card",
+    "select_columns",
+    "train_word_tokenizer",
+    "trim_tokenizer",
+    "vectors_from_file",
+    "vectors_from_teacher",
+    "word_tokenizer_from_words",
+]

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from datasets import Dataset
+import pyarrow.compute as pc
+from datasets import ClassLabel, Dataset
 from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
@@ -91,9 +92,62 @@ def match_labels(teacher_labels: Mapping[int, str], data_labels: Sequence[str]) 
     if len(positions) != len(teacher_names) or len(set(wanted)) != len(wanted) or set(wanted) != set(positions):
         raise LabelMismatchError(
             f"The teacher's labels {teacher_names} cannot be matched by name to the data's {list(data_labels)}. "
-            "Pass label_order: for each of the data's labels, its position in the teacher's logits."
+            "Rename one of them, or say which is which: with_label_order() of the teacher, --label_order of the script."
         )
     return [positions[name] for name in wanted]
+
+
+def label_names(dataset: Dataset) -> list[str] | None:
+    """Return the names of a set's labels, if it has names.
+
+    Args:
+        dataset: A set with or without a column `label`.
+
+    Returns:
+        The names in the set's order (a `ClassLabel`) or sorted (strings); None for numbers or no labels.
+    """
+    if LABEL not in dataset.column_names:
+        return None
+    feature = dataset.features[LABEL]
+    if isinstance(feature, ClassLabel):
+        return list(feature.names)
+    if str(getattr(feature, "dtype", "")) in ("string", "large_string"):
+        return sorted({name for name in dataset[LABEL][:] if name})
+    return None
+
+
+def find_label_order(
+    dataset: Dataset, teacher_labels: Mapping[int, str], names: Sequence[str] | None = None
+) -> list[int]:
+    """Find each of the data's labels among the teacher's.
+
+    Labels with names are matched by name. Labels that are numbers, and sets without labels, follow the teacher's order.
+
+    Args:
+        dataset: The training set.
+        teacher_labels: The teacher's `id2label`.
+        names: The names of the data's labels, where the set does not hold them.
+
+    Returns:
+        For each of the data's labels, its position in the teacher's logits.
+
+    Raises:
+        LabelMismatchError: If names differ, or the numbers of labels do.
+    """
+    names = names or label_names(dataset)
+    if names is not None:
+        return match_labels(teacher_labels, names)
+    teacher_names = [teacher_labels[index] for index in sorted(teacher_labels)]
+    values = np.asarray(dataset[LABEL][:]) if LABEL in dataset.column_names else np.empty(0)
+    if values.ndim == 1 and np.issubdtype(values.dtype, np.integer):
+        found = np.unique(values[values != NO_LABEL])
+        if len(found) and not np.array_equal(found, np.arange(len(teacher_names))):
+            raise LabelMismatchError(
+                f"The teacher has {len(teacher_names)} labels {teacher_names}, but the data has the labels "
+                f"{found.tolist()}. Both need the same; if the data's numbers stand for names, write the names."
+            )
+        logger.info(f"The data's labels are numbers: 0 is taken for {teacher_names[0]!r}, and so on.")
+    return list(range(len(teacher_names)))
 
 
 def check_label_order(label_order: Sequence[int], num_labels: int) -> None:
@@ -141,8 +195,31 @@ def check_agreement(gold_labels: np.ndarray, teacher_logits: np.ndarray, label_n
         raise LabelMismatchError(
             f"The labels look exchanged: the teacher agrees with the gold labels on {as_given:.0%} of {len(gold)} "
             f"rows, but on {reordered:.0%} if they are exchanged as {taken_for}. Check the label names of the data "
-            "and of the teacher, or pass label_order."
+            "and of the teacher, or give the label order."
         )
+
+
+def logits_array(dataset: Dataset) -> np.ndarray:
+    """Return the column of teacher logits as one array.
+
+    Args:
+        dataset: A set with a column `teacher_logits`.
+
+    Returns:
+        `(rows, num_labels)`, float32. Rows without logits (None) are NaN.
+
+    Raises:
+        ValueError: If rows have different numbers of logits.
+    """
+    column = dataset.with_format("arrow")[TEACHER_LOGITS][:]
+    widths = np.unique(pc.list_value_length(column).drop_null().to_numpy())
+    if len(widths) > 1:
+        raise ValueError(
+            f"Column {TEACHER_LOGITS!r} has rows of {widths.tolist()} logits. All must have the same number."
+        )
+    logits = np.full((len(column), widths[0] if len(widths) else 1), np.nan, dtype=np.float32)
+    logits[column.is_valid().to_numpy()] = pc.list_flatten(column).to_numpy().reshape(-1, logits.shape[1])
+    return logits
 
 
 def check_logits(logits: np.ndarray, num_labels: int, source: str) -> None:

@@ -1,0 +1,61 @@
+"""Make the data and the teacher that `run_distill.py` runs on when it is given none."""
+
+from pathlib import Path
+
+from accelerate import PartialState
+from demo_corpus import LABEL_NAMES, build_demo_corpus
+from finetune_teacher import TeacherTrainingArguments, finetune
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, set_seed
+
+from hf_bilstm_distill import train_word_tokenizer
+
+
+def prepare_demo(folder: Path, seed: int) -> dict[str, str]:
+    """Write the demo's texts, and fine-tune a small BERT on some of them from scratch.
+
+    Args:
+        folder: Where to put both.
+        seed: Of the texts, the teacher's first weights and its training.
+
+    Returns:
+        The arguments of `run_distill.py` that name them.
+    """
+    corpus = build_demo_corpus(seed)
+    files = {split: str(folder / f"{split}.jsonl") for split in ("train", "validation", "test")}
+    with PartialState().local_main_process_first():
+        if PartialState().is_local_main_process:
+            for split, file in files.items():
+                corpus[split].to_json(file)
+    teacher_texts = corpus.filter(lambda row: row["label"] >= 0)
+    teacher_texts["train"] = teacher_texts.pop("teacher_train")
+    tokenizer = train_word_tokenizer(teacher_texts["train"]["text"])
+    set_seed(seed)
+    teacher_dir = str(folder / "teacher")
+    finetune(
+        BertForSequenceClassification(_config(tokenizer)),
+        tokenizer,
+        teacher_texts,
+        TeacherTrainingArguments(
+            output_dir=teacher_dir,
+            learning_rate=1e-3,
+            num_train_epochs=5,
+            per_device_train_batch_size=64,
+            save_strategy="no",
+            seed=seed,
+        ),
+    )
+    return {"teacher": teacher_dir, **{f"{split}_file": file for split, file in files.items()}}
+
+
+def _config(tokenizer: PreTrainedTokenizerFast) -> BertConfig:
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=256,
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+        id2label=dict(enumerate(LABEL_NAMES)),
+        label2id={name: number for number, name in enumerate(LABEL_NAMES)},
+    )

@@ -1,0 +1,173 @@
+"""From rows of text to batches of tensors: tokenize a transfer set, and pad its rows together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from hf_bilstm_distill.transfer_set import (
+    LABEL,
+    NO_LABEL,
+    TEACHER_LOGITS,
+    TEXT,
+    TEXT_PAIR,
+    check_logits,
+    check_texts,
+    logits_array,
+)
+
+LABELS = "labels"
+LENGTH = "length"
+TEACHER_PREFIX = "teacher_"
+TEACHER_INPUTS = ("teacher_input_ids", "teacher_attention_mask", "teacher_token_type_ids")
+
+
+def encode(
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    teacher_tokenizer: PreTrainedTokenizerBase | None = None,
+    max_length: int | None = None,
+    num_proc: int | None = None,
+) -> Dataset:
+    """Tokenize the texts of a set for training and evaluation.
+
+    Args:
+        dataset: Columns `text`, perhaps `text_pair`, `label`, `teacher_logits`.
+        tokenizer: The student's.
+        teacher_tokenizer: The teacher's, when the teacher reads the batches too. Its inputs get the prefix `teacher_`.
+        max_length: Longest sequence in tokens; the rest is cut off. None takes the tokenizer's `model_max_length`.
+        num_proc: Processes to use.
+
+    Returns:
+        Columns `input_ids`, `token_type_ids` for pairs, `length` (in tokens), `labels` and `teacher_logits` where the
+        set has them, and the teacher's inputs.
+
+    Raises:
+        ValueError: If the set has no rows, no texts, or None among them.
+    """
+    check_texts(dataset)
+    has_pairs = TEXT_PAIR in dataset.column_names
+
+    def tokenize(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        texts = [batch[TEXT], batch[TEXT_PAIR]] if has_pairs else [batch[TEXT]]
+        encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_attention_mask=False)
+        columns = {"input_ids": encoded["input_ids"]}
+        if has_pairs:
+            columns["token_type_ids"] = encoded["token_type_ids"]
+        columns[LENGTH] = [len(ids) for ids in encoded["input_ids"]]
+        if teacher_tokenizer is not None:
+            encoded = teacher_tokenizer(*texts, truncation=True, return_attention_mask=False)
+            columns.update({f"{TEACHER_PREFIX}{name}": values for name, values in encoded.items()})
+        return columns
+
+    kept = [name for name in (LABEL, TEACHER_LOGITS) if name in dataset.column_names]
+    encoded = dataset.map(
+        tokenize,
+        batched=True,
+        num_proc=num_proc,
+        remove_columns=[name for name in dataset.column_names if name not in kept],
+        desc="Tokenizing",
+    )
+    return encoded.rename_column(LABEL, LABELS) if LABEL in kept else encoded
+
+
+class DistillationCollator:
+    """Pad rows to the longest of their batch: inputs of the student and, apart from them, of the teacher.
+
+    Args:
+        tokenizer: The student's.
+        teacher_tokenizer: The teacher's, for rows that have its inputs.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase | None = None
+    ) -> None:
+        self.pad = DataCollatorWithPadding(tokenizer)
+        self.pad_teacher = DataCollatorWithPadding(teacher_tokenizer or tokenizer)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Make a batch.
+
+        Args:
+            rows: Rows of `encode`.
+
+        Returns:
+            The student's inputs, `labels`, `teacher_logits` (NaN in rows that have none), and the teacher's inputs
+            under their prefix.
+        """
+        present = rows[0].keys()
+        student = ("input_ids", "attention_mask", "token_type_ids")
+        batch = dict(self.pad([{name: row[name] for name in student if name in row} for row in rows]))
+        if LABELS in present:
+            labels = torch.tensor(np.asarray([row[LABELS] for row in rows]))
+            batch[LABELS] = labels.float() if labels.is_floating_point() else labels
+        if TEACHER_LOGITS in present:
+            batch[TEACHER_LOGITS] = _logits([row[TEACHER_LOGITS] for row in rows])
+        teacher = [name for name in TEACHER_INPUTS if name in present]
+        if teacher:
+            inputs = self.pad_teacher(
+                [{name.removeprefix(TEACHER_PREFIX): row[name] for name in teacher} for row in rows]
+            )
+            batch.update({f"{TEACHER_PREFIX}{name}": values for name, values in inputs.items()})
+        return batch
+
+
+def check_padding(tokenizer: Any, config: Any) -> None:
+    """Stop if tokenizer and student do not pad with the same token.
+
+    Args:
+        tokenizer: The tokenizer, or None.
+        config: The student's configuration.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    tokenizer_id, student_id = getattr(tokenizer, "pad_token_id", None), getattr(config, "pad_token_id", None)
+    if tokenizer_id is not None and student_id is not None and tokenizer_id != student_id:
+        raise ValueError(
+            f"The tokenizer pads with token {tokenizer_id}, but the student takes {student_id} for padding. "
+            "Make the student's configuration with pad_token_id=tokenizer.pad_token_id."
+        )
+
+
+def check_encoded(dataset: Dataset, config: Any, name: str) -> None:
+    """Stop if an encoded set cannot be learned from, or compared with, by a student.
+
+    Args:
+        dataset: A result of `encode`.
+        config: The student's configuration.
+        name: What to call the set in the error.
+
+    Raises:
+        ValueError: If it has no rows, a token id beyond the student's vocabulary, a label that is none of the
+            student's, or logits of the wrong width, not finite, or all equal.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f"{name} has no rows.")
+    highest = pc.max(pc.list_flatten(dataset.with_format("arrow")["input_ids"][:])).as_py() or 0
+    if highest >= config.vocab_size:
+        raise ValueError(
+            f"{name} has token id {highest}, but the student's vocabulary ends at {config.vocab_size - 1}. "
+            "Encode it with the student's tokenizer."
+        )
+    if TEACHER_LOGITS in dataset.column_names:
+        check_logits(logits_array(dataset), config.num_labels, name)
+    labels = np.asarray(dataset[LABELS][:]) if LABELS in dataset.column_names else np.empty((0, 0))
+    if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer) and config.num_labels > 1:
+        wrong = (labels != NO_LABEL) & ((labels < 0) | (labels >= config.num_labels))
+        if wrong.any():
+            raise ValueError(
+                f"{name} has label {labels[wrong][0]} in row {wrong.argmax()}, but the student's labels are "
+                f"0..{config.num_labels - 1} ({list(config.id2label.values())})."
+            )
+
+
+def _logits(rows: list[Sequence[float] | None]) -> Tensor:
+    width = next((len(row) for row in rows if row is not None), 1)
+    return torch.tensor([[float("nan")] * width if row is None else list(row) for row in rows], dtype=torch.float32)

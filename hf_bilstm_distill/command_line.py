@@ -1,0 +1,178 @@
+"""Command lines of the example scripts: arguments from a YAML file and flags, errors in a line, resuming."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
+
+LAST_CHECKPOINT = "last"
+_SHOWN_TRAINING_ARGUMENTS = {
+    "output_dir",
+    "alpha",
+    "distillation_loss",
+    "temperature",
+    "learning_rate",
+    "optim",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "eval_strategy",
+    "save_strategy",
+    "save_steps",
+    "logging_steps",
+    "seed",
+    "bf16",
+    "use_cpu",
+    "resume_from_checkpoint",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+}
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        flag = action.option_strings[0]  # of --output_dir and --output-dir, one is enough to read
+        return flag if action.nargs in (0, "?") else f"{flag} {self._format_args(action, 'VALUE')}"
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def parse_arguments(
+    dataclass_types: Sequence[type], description: str, arguments: Sequence[str] | None = None
+) -> tuple[Any, ...]:
+    """Read a command line `[config.yaml] [--flag value ...]`; flags override the file.
+
+    `--help` shows the script's own arguments and the common ones of training, `--help_all` all of them.
+    `--resume_from_checkpoint` may stand without a value: then it is `last`.
+
+    Args:
+        dataclass_types: The dataclasses to fill, each field described by its `help`.
+        description: What the script does, for `--help`.
+        arguments: The command line. None takes the process's own.
+
+    Returns:
+        One instance of each dataclass.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _Parser(
+        cast(Any, list(dataclass_types)),
+        description=description,
+        formatter_class=_HelpFormatter,
+        epilog="All other arguments of transformers.TrainingArguments are taken too: --help_all shows them.",
+    )
+    parser.usage = "%(prog)s [config.yaml] [--flag value ...]"
+    parser.add_argument("--help_all", action="store_true", help="Show every argument and exit.")
+    _describe(parser, dataclass_types, show_all="--help_all" in given)
+    if "--help_all" in given:
+        parser.print_help()
+        parser.exit()
+    if given and given[0].endswith((".yaml", ".yml")):
+        parser.set_defaults(**_read_config(parser, given.pop(0)))
+    for action in parser._actions:
+        action.required = action.required and parser.get_default(action.dest) is None
+    try:
+        *filled, _ = parser.parse_args_into_dataclasses(args=given)
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    return tuple(filled)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with one line instead of a traceback if the block meets bad input.
+
+    Meant for the loading and checking that comes before the long work; later errors keep their traceback.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}")
+
+
+def last_checkpoint(training: TrainingArguments) -> str | None:
+    """Find the checkpoint to go on from, and keep a new run apart from the checkpoints of an earlier one.
+
+    Args:
+        training: The arguments; `resume_from_checkpoint` is None, a folder, or `last` (or `true`).
+
+    Returns:
+        The folder; None to start from the beginning.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    output_dir, wanted = Path(str(training.output_dir)), training.resume_from_checkpoint
+    if wanted is not None and wanted.lower() not in (LAST_CHECKPOINT, "true", "false"):
+        if not Path(wanted).is_dir():
+            raise FileNotFoundError(f"There is no checkpoint {wanted}. Leave the value out to take the last one.")
+        return wanted
+    found = get_last_checkpoint(str(output_dir)) if output_dir.is_dir() else None
+    if wanted is None or wanted.lower() == "false":
+        if found is not None and training.process_index == 0:
+            _set_aside(output_dir)
+        return None
+    if found is None:
+        logger.warning(f"There is no checkpoint in {output_dir}: starting from the beginning.")
+    return found
+
+
+def _set_aside(output_dir: Path) -> None:
+    """Move an earlier run's checkpoints away: a later resume would take its highest one for this run's."""
+    number = 1
+    while (aside := output_dir / f"_earlier_run_{number}").exists():
+        number += 1
+    aside.mkdir()
+    for checkpoint in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        checkpoint.rename(aside / checkpoint.name)
+    logger.warning(f"{output_dir} held checkpoints of an earlier run: they are now in {aside}.")
+
+
+def _describe(parser: argparse.ArgumentParser, dataclass_types: Sequence[type], *, show_all: bool) -> None:
+    inherited = {field.name for field in dataclasses.fields(TrainingArguments)} - _SHOWN_TRAINING_ARGUMENTS
+    own = {
+        field.name for cls in dataclass_types for field in dataclasses.fields(cls) if field.name in cls.__annotations__
+    }
+    for action in parser._actions:
+        if action.dest == "resume_from_checkpoint":
+            action.nargs, action.const = "?", LAST_CHECKPOINT
+            action.help = "Go on from a checkpoint: its folder, or nothing for the last one in --output_dir."
+        if not show_all and action.dest in inherited - own:
+            action.help = argparse.SUPPRESS
+
+
+def _read_config(parser: argparse.ArgumentParser, path: str) -> dict[str, Any]:
+    if not Path(path).is_file():
+        parser.error(f"there is no file {path}")
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        parser.error(f"{path} is not YAML: {' '.join(str(error).split())}")
+    if not isinstance(config, dict):
+        parser.error(f"{path} must hold lines of the form name: value, got {type(config).__name__}")
+    unknown = sorted(set(config) - {action.dest for action in parser._actions})
+    if unknown:
+        parser.error(f"{path} has unknown arguments {unknown}")
+    return config

@@ -1,0 +1,202 @@
+"""Run a sequence-classification model over texts: teachers and students alike."""
+
+import copy
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from safetensors.torch import save as serialize
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from hf_bilstm_distill.transfer_set import check_label_order
+
+
+_TOKENS_PER_BATCH = 4096  # with padding; on a CPU larger batches leave the cache, smaller ones waste calls
+_MAX_LENGTH = 512
+
+
+class TextClassifier:
+    """A sequence-classification model with its tokenizer: texts in, logits or labels with scores out.
+
+    Texts are cut into batches of similar length and come back in their own order.
+
+    Args:
+        model: Any sequence-classification model. It is put into evaluation mode.
+        tokenizer: The tokenizer that belongs to it.
+        max_length: Longest sequence in tokens; the rest is cut off. None takes the tokenizer's `model_max_length`, at
+            most 512.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer, *, max_length: int | None = None) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.max_length = max_length or min(tokenizer.model_max_length, _MAX_LENGTH)
+        self._labels = [str(name) for _, name in sorted(cast(Any, model.config).id2label.items())]
+        self._order = list(range(len(self._labels)))
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device | None = None
+    ) -> Self:
+        """Load a classifier from a folder or from the Hub.
+
+        Args:
+            name_or_path: A folder, or an id on the Hub.
+            dtype: What to compute in. transformers itself would take the type of the checkpoint, half precision too.
+            device: Where to compute. None takes a GPU if there is one.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            FileNotFoundError: If nothing can be loaded from there.
+            ValueError: If the checkpoint has no trained classification head.
+        """
+        name = str(name_or_path)
+        try:
+            config = AutoConfig.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            where = "the folder" if Path(name).is_dir() else "no such folder, and the Hub does not give it:"
+            reason = str(error).strip().splitlines()[0]
+            raise FileNotFoundError(f"Cannot load a classifier from {name!r} ({where} {reason})") from error
+        heads = config.architectures or []
+        if not any("ForSequenceClassification" in head for head in heads):
+            raise ValueError(
+                f"{name!r} is a checkpoint of {heads}, without a trained classification head. Fine-tune it first "
+                "(examples/finetune_teacher.py)."
+            )
+        model = AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(cast(PreTrainedModel, model.to(device)), AutoTokenizer.from_pretrained(name))
+
+    def with_label_order(self, label_order: Sequence[int], names: Sequence[str] | None = None) -> Self:
+        """Return the same classifier with its labels in another order.
+
+        Args:
+            label_order: For each label to give, its position in the logits that this classifier gives now (see
+                `find_label_order`).
+            names: New names for them, in the new order. None keeps their names.
+
+        Returns:
+            A classifier that shares this one's model.
+
+        Raises:
+            LabelMismatchError: If `label_order` does not hold each position once.
+        """
+        check_label_order(label_order, self.num_labels)
+        other = copy.copy(self)
+        other._labels = list(names or [self._labels[position] for position in label_order])
+        other._order = [self._order[position] for position in label_order]
+        return other
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Names of the labels by their position in the logits."""
+        return dict(enumerate(self._labels))
+
+    @property
+    def num_labels(self) -> int:
+        """How many logits a text gets."""
+        return len(self._labels)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the model, those of a frozen embedding table too."""
+        return sum(tensor.numel() for tensor in self.model.state_dict().values())
+
+    @property
+    def parameters_without_embeddings(self) -> int:
+        """Numbers in the model but for its table (or tables) of token embeddings."""
+        table = cast(torch.nn.Embedding, self.model.get_input_embeddings()).weight
+        frozen = getattr(self.model.base_model, "embed_tokens_static", None)
+        return self.parameters - table.numel() - (frozen.weight.numel() if frozen is not None else 0)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the weights in the type that they are loaded in."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
+
+    def logits(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Give the logits of texts, or of pairs of texts.
+
+        Args:
+            texts: The texts, or the first sentences.
+            text_pairs: The second sentences.
+
+        Returns:
+            `(rows, num_labels)`, float32, in the order of the texts.
+        """
+        logits = np.empty((len(texts), self.num_labels), dtype=np.float32)
+        if len(texts) == 0:
+            return logits
+        columns = [list(texts)] if text_pairs is None else [list(texts), list(text_pairs)]
+        encoded = self.tokenizer(*columns, truncation=True, max_length=self.max_length)
+        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
+        for rows in batches_of_similar_length(lengths, _TOKENS_PER_BATCH):
+            batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
+            inputs = self.tokenizer.pad(batch, return_tensors="pt").to(self.model.device)
+            with torch.inference_mode():
+                logits[rows] = self.model(**inputs).logits[:, self._order].float().cpu().numpy()
+        return logits
+
+    def predict(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Give the label of each text, and the scores of all labels.
+
+        Args:
+            texts: The texts, or the first sentences.
+            text_pairs: The second sentences.
+
+        Returns:
+            Labels as their positions, `(rows,)`; and scores as `pipeline` gives them, `(rows, num_labels)`:
+            probabilities, independent ones where a text can have several labels; the logit itself in regression.
+        """
+        logits = self.logits(texts, text_pairs)
+        return logits.argmax(axis=1), self._scores(torch.from_numpy(logits)).numpy()
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        problem_type = self.model.config.problem_type
+        if problem_type == "regression" or self.num_labels == 1:
+            return logits
+        return logits.sigmoid() if problem_type == "multi_label_classification" else logits.softmax(dim=-1)
+
+    def fingerprint(self) -> str:
+        """Tell this classifier from any that could give other logits: its weights, tokenizer and settings.
+
+        Returns:
+            A hash in hexadecimal.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(serialize({"": tensor.contiguous().cpu()}))
+        digest.update(self.model.config.to_json_string().encode())
+        digest.update(_tokenizer_text(self.tokenizer).encode())
+        digest.update(repr((self.max_length, self._order)).encode())
+        return digest.hexdigest()
+
+
+def batches_of_similar_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+    """Cut rows into batches, the longest rows first, so that padding is rare and no batch is too large.
+
+    Args:
+        lengths: Tokens of each row, `(rows,)`.
+        tokens_per_batch: How many tokens, padding included, a batch may have. A longer row makes a batch of its own.
+
+    Yields:
+        Positions of the rows of a batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens_per_batch // max(1, int(lengths[order[start]])))
+        yield order[start : start + rows]
+        start += rows
+
+
+def _tokenizer_text(tokenizer: Tokenizer) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return cast(str, backend.to_str()) if backend is not None else repr(sorted(tokenizer.get_vocab().items()))

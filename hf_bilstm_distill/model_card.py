@@ -1,0 +1,230 @@
+"""Write a model card from what is known of a student: its teacher, its making, its results."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib import resources
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from hf_bilstm_distill.files import write_text
+
+_TASK = "text-classification"
+_TAGS = ["hf-bilstm-distill", "knowledge-distillation", "bilstm", _TASK]
+_HUB_ID = re.compile(r"(?:\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
+_WORD = re.compile(r"[^\s\"'`,;()\[\]]+")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card tells of a model. What is left out is not told.
+
+    A path may stand where a name is asked for: the card shows its last folder alone. `a/b` is taken for an id on the
+    Hub unless there is such a file or folder.
+
+    Attributes:
+        model_name: The model's id on the Hub, or a name.
+        architecture: What the model is.
+        is_pair: Whether it classifies pairs of texts.
+        teacher: The teacher's id on the Hub, or where it was loaded from.
+        language: Code of the texts' language, or several.
+        license: The license's id on the Hub, such as `apache-2.0`.
+        datasets: The data the texts are from: ids on the Hub, or names.
+        metrics: The model's results by the metric's name; those that are not finite are left out.
+        evaluation_dataset: The data the results were measured on; left out: the first of `datasets`.
+        evaluation_split: The split of that data.
+        report: The comparison with teacher and baseline, from `Report.to_markdown()`.
+        label_names: The labels in the order of the logits.
+        num_originals: Rows of the transfer set that are the user's own.
+        num_copies: Rows of the transfer set made by augmentation.
+        num_duplicates: Rows that augmentation made twice, and that were dropped.
+        augmentation: Settings of the augmentation by name.
+        tokenizer: What the vocabulary is made of.
+        embeddings: Where the embedding table's first values are from.
+        embedding_coverage: Share of the vocabulary with a value from there, from 0 to 1.
+        loss: The objective.
+        optimizer: The optimizer.
+        training_arguments: The other hyperparameters by name.
+        seeds: The seeds of the run, or of the runs that the results are from.
+        versions: Versions of the libraries by name.
+    """
+
+    model_name: str
+    architecture: str = "single-layer BiLSTM"
+    is_pair: bool = False
+    teacher: str | None = None
+    language: str | Sequence[str] | None = None
+    license: str | None = None
+    datasets: Sequence[str] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evaluation_dataset: str | None = None
+    evaluation_split: str | None = None
+    report: str | None = None
+    label_names: Sequence[str] = ()
+    num_originals: int | None = None
+    num_copies: int | None = None
+    num_duplicates: int | None = None
+    augmentation: Mapping[str, object] = field(default_factory=dict)
+    tokenizer: str | None = None
+    embeddings: str | None = None
+    embedding_coverage: float | None = None
+    loss: str | None = None
+    optimizer: str | None = None
+    training_arguments: Mapping[str, object] = field(default_factory=dict)
+    seeds: Sequence[int] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_card(facts: CardFacts) -> str:
+    """Fill the template with what is known; the same facts give the same text.
+
+    Args:
+        facts: What is known of the model.
+
+    Returns:
+        A `README.md` for the Hub: metadata in YAML, then Markdown.
+    """
+    template = resources.files("hf_bilstm_distill").joinpath("model_card_template.md").read_text(encoding="utf-8")
+    card = ModelCard.from_template(_metadata(facts), template_str=template, **_passages(facts))
+    return f"{str(card).rstrip()}\n"
+
+
+def save_card(facts: CardFacts, folder: str | Path) -> Path:
+    """Write `README.md`, whole or not at all.
+
+    Args:
+        facts: What is known of the model.
+        folder: Where to write it. It is made if it is missing.
+
+    Returns:
+        The path of the file.
+    """
+    path = Path(folder) / "README.md"
+    path.parent.mkdir(parents=True, exist_ok=True)  # a model named after this folder must not pass for an id on the Hub
+    write_text(path, render_card(facts))
+    return path
+
+
+def _metadata(facts: CardFacts) -> ModelCardData:
+    is_on_hub = facts.teacher is not None and _is_hub_id(facts.teacher)
+    language = facts.language if facts.language is None or isinstance(facts.language, str) else list(facts.language)
+    results = _results(facts)
+    return ModelCardData(
+        language=language,
+        license=facts.license,
+        library_name="transformers",
+        pipeline_tag=_TASK,
+        tags=_TAGS,
+        base_model=facts.teacher if is_on_hub else None,
+        # The Hub knows adapter, merge, quantized and finetune, and has no word for a distilled model.
+        base_model_relation="finetune" if is_on_hub else None,
+        datasets=[name for name in facts.datasets if _is_hub_id(name)] or None,
+        metrics=[result.metric_type for result in results] or None,
+        model_name=_public_name(facts.model_name) if results else None,
+        eval_results=results or None,
+    )
+
+
+def _results(facts: CardFacts) -> list[EvalResult]:
+    dataset = _evaluation_dataset(facts) or "evaluation set"
+    return [
+        EvalResult(
+            task_type=_TASK,
+            dataset_type=dataset,
+            dataset_name=dataset,
+            dataset_split=facts.evaluation_split,
+            metric_type=name,
+            metric_value=float(value),
+        )
+        for name, value in facts.metrics.items()
+        if math.isfinite(value)
+    ]
+
+
+def _evaluation_dataset(facts: CardFacts) -> str | None:
+    dataset = facts.evaluation_dataset or next(iter(facts.datasets), None)
+    return None if dataset is None else _public_name(dataset)
+
+
+def _passages(facts: CardFacts) -> dict[str, Any]:
+    """Return what the template names, as it shall be read: no path, nothing that breaks a table."""
+    name = _public_name(facts.model_name)
+    return {
+        "title": _on_one_line(name),
+        "model_literal": json.dumps(name, ensure_ascii=False),
+        "architecture": _shown(facts.architecture),
+        "is_pair": facts.is_pair,
+        "teacher": _linked(facts.teacher) if facts.teacher else None,
+        "data": [_linked(dataset, "datasets/") for dataset in facts.datasets],
+        "evaluation_dataset": _evaluation_dataset(facts),
+        "evaluation_split": _shown(facts.evaluation_split) if facts.evaluation_split else None,
+        "report": _without_paths(facts.report).strip() if facts.report else None,
+        "results": {result.metric_type: f"{result.metric_value:.4f}" for result in _results(facts)},
+        "labels": [_code(label) for label in facts.label_names],
+        "num_originals": facts.num_originals,
+        "num_copies": facts.num_copies,
+        "num_duplicates": facts.num_duplicates,
+        "augmentation": _settings(facts.augmentation),
+        "tokenizer": _shown(facts.tokenizer) if facts.tokenizer else None,
+        "embeddings": _shown(facts.embeddings) if facts.embeddings else None,
+        "embedding_coverage": facts.embedding_coverage,
+        "loss": _shown(facts.loss) if facts.loss else None,
+        "optimizer": _shown(facts.optimizer) if facts.optimizer else None,
+        "training_arguments": _settings(facts.training_arguments),
+        "seeds": _shown(facts.seeds),
+        "versions": _settings(facts.versions),
+    }
+
+
+def _settings(settings: Mapping[str, object]) -> dict[str, str]:
+    return {_code(name): _code(_shown(value)) for name, value in settings.items() if value is not None}
+
+
+def _shown(value: object) -> str:
+    """Write a value on one line and without paths."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_shown(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(each) for each in value)
+    text = str(value)
+    is_path = bool(PureWindowsPath(text).root) or os.path.exists(text)  # as a whole: it may have spaces
+    return _on_one_line(_public_name(text) if is_path else _without_paths(text))
+
+
+def _linked(name: str, kind: str = "") -> str:
+    return f"[{name}](https://huggingface.co/{kind}{name})" if _is_hub_id(name) else _code(_public_name(name))
+
+
+def _code(text: str) -> str:
+    """Write text as it is, in a place where Markdown and its tables would read signs into it."""
+    text = _on_one_line(text).replace("|", "\\|")
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _without_paths(text: str) -> str:
+    return _WORD.sub(lambda word: _public_name(word.group()), text)
+
+
+def _public_name(name: str) -> str:
+    """Return a name as it is, and of a path the last folder: the others tell of a person's machine."""
+    is_url = "://" in name and not name.startswith("file:")
+    if is_url or not {"/", "\\"} & set(name) or _is_hub_id(name):
+        return name
+    return PureWindowsPath(name).name or name  # knows the separators of all systems
+
+
+def _is_hub_id(name: str) -> bool:
+    """Tell whether a name can be an id on the Hub; as in transformers, a folder of that name comes first."""
+    return _HUB_ID.fullmatch(name) is not None and not os.path.exists(name)

@@ -1,0 +1,389 @@
+"""A `Trainer` that learns from a teacher's logits, stored in a column or given by a teacher in the loop."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import transformers
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import logging
+
+from hf_bilstm_distill.collation import (
+    LABELS,
+    TEACHER_INPUTS,
+    TEACHER_PREFIX,
+    DistillationCollator,
+    check_encoded,
+    check_padding,
+)
+from hf_bilstm_distill.losses import distillation_loss, hard_label_loss, has_gold_label
+from hf_bilstm_distill.model_card import CardFacts, save_card
+from hf_bilstm_distill.training_args import ADADELTA, DistillationTrainingArguments
+from hf_bilstm_distill.transfer_set import TEACHER_LOGITS, logits_array, match_labels
+
+logger = logging.get_logger(__name__)
+
+HARD_LOSS = "hard_label_loss"
+DISTILLATION_LOSS = "distillation_loss"
+AGREEMENT = "agreement_with_teacher"
+
+
+class DistillationTrainer(Trainer):
+    """Train a student on `alpha * hard-label loss + (1 - alpha) * distillation loss`.
+
+    Each of the two losses is the mean over the rows of a step that carry it: rows with a gold label, rows with
+    logits of the teacher. A step is what one update of the weights sees, so the loss is the same however the step is
+    spread over accumulated batches and processes. Both terms are logged beside the loss, and evaluation adds the share
+    of rows on which student and teacher choose the same label.
+
+    The teacher's logits stand in the column `teacher_logits` (float32, in the order of the student's labels; None or
+    NaN in rows without), or, where there is no such column, come from `teacher_model`, which reads its own inputs (see
+    `encode`), is never trained and never saved.
+
+    `card_facts` is what the model card shall tell beyond what the trainer knows itself.
+
+    Args:
+        model: The student: any sequence-classification model.
+        args: The arguments. None takes the defaults.
+        teacher_model: A teacher to run in every step. Its labels are matched with the student's by name.
+        teacher_tokenizer: Its tokenizer, to pad its inputs.
+        **kwargs: All else that `transformers.Trainer` takes.
+
+    Raises:
+        ValueError: If the training set cannot teach: no logits, logits of the wrong width, not finite or all equal, no
+            gold labels for an `alpha` above 0, labels or token ids out of range; or a padding token that differs
+            between tokenizer and student.
+        LabelMismatchError: If the labels of teacher and student differ.
+
+    Source:
+        Tang et al. 2019, section 3.3.
+    """
+
+    # The loss is normalized over the whole step here: nothing is left to divide by accumulated batches.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: PreTrainedModel | None = None,
+        args: DistillationTrainingArguments | None = None,
+        *,
+        teacher_model: PreTrainedModel | None = None,
+        teacher_tokenizer: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ) -> None:
+        args = args or DistillationTrainingArguments()
+        if args.batch_eval_metrics:
+            raise ValueError("batch_eval_metrics=True is not supported: agreement is counted over all rows at once.")
+        if kwargs.get("data_collator") is None and kwargs.get("processing_class") is not None:
+            kwargs["data_collator"] = DistillationCollator(kwargs["processing_class"], teacher_tokenizer)
+        super().__init__(model, args, **kwargs)
+        self.args: DistillationTrainingArguments
+        self.model_accepts_loss_kwargs = True  # what `loss_is_scaled_for_ga` says, for transformers before 5.23
+        self.distillation_loss = distillation_loss(args.distillation_loss, args.temperature)
+        self._user_compute_metrics = self.compute_metrics
+        self.compute_metrics = self._compute_metrics
+        self.card_facts = CardFacts(model_name=Path(str(args.output_dir)).name)
+        self._logged_terms: dict[str, Tensor] = {}
+        self._logged_steps = 0
+
+        self.teacher_model = teacher_model
+        if teacher_model is not None:
+            names = [self._student_config.id2label[index] for index in range(self._student_config.num_labels)]
+            teacher_config: Any = teacher_model.config
+            self._label_order = torch.tensor(match_labels(teacher_config.id2label, names), device=args.device)
+            teacher_model.requires_grad_(False)
+            teacher_model.eval().to(args.device)
+        self._check_data()
+
+    # ---- the loss ----
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Tensor]], Tensor]:
+        """Take the batches of one step, and count the rows that carry each term of the loss over all processes.
+
+        Args:
+            epoch_iterator: Gives batches.
+            num_batches: How many make up a step in this process.
+            device: Where to put the counts.
+
+        Returns:
+            The batches; and the number of rows with gold labels and of rows with teacher logits, `(2,)`.
+        """
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._logged_steps += 1
+        counts = sum((self._count_rows(batch) for batch in batches), torch.zeros(2)).to(device)
+        if self.args.world_size > 1:
+            counts = self.accelerator.gather(counts[None]).sum(dim=0)
+        return batches, counts
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, Any]:
+        """Compute this batch's share of the loss of a step.
+
+        Args:
+            model: The student.
+            inputs: A batch of `DistillationCollator`.
+            return_outputs: Whether to give the student's outputs as well.
+            num_items_in_batch: Rows with gold labels and rows with teacher logits in the whole step, `(2,)`. Left
+                out: the batch is the step.
+
+        Returns:
+            The loss, or the loss and the outputs.
+        """
+        in_training = isinstance(num_items_in_batch, Tensor)
+        counts = num_items_in_batch if isinstance(num_items_in_batch, Tensor) else self._count_rows(inputs)
+        student_inputs = {
+            name: values
+            for name, values in inputs.items()
+            if name not in (LABELS, TEACHER_LOGITS) and not name.startswith(TEACHER_PREFIX)
+        }
+        outputs = model(**student_inputs)
+        logits = outputs["logits"].float()
+        counts = counts.to(logits.device)
+        sums = {
+            HARD_LOSS: self._hard_label_sum(logits, inputs.get(LABELS)),
+            DISTILLATION_LOSS: self._distillation_sum(logits, self._teacher_logits(inputs)),
+        }
+        means = {
+            name: total / count.clamp(min=1)
+            for (name, total), count in zip(sums.items(), counts.to(logits.device), strict=True)
+        }
+        loss = self.args.alpha * means[HARD_LOSS] + (1 - self.args.alpha) * means[DISTILLATION_LOSS]
+        if in_training:
+            for name, mean in means.items():
+                self._logged_terms[name] = self._logged_terms.get(name, 0) + mean.detach()
+            loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log values, and beside a training loss its two terms since the last time.
+
+        Args:
+            logs: The values.
+            start_time: When training began.
+        """
+        if "loss" in logs and self._logged_terms:
+            terms = torch.stack(list(self._logged_terms.values()))
+            totals = self.accelerator.gather(terms[None]).sum(dim=0) / self._logged_steps
+            logs.update(zip(self._logged_terms, totals.tolist(), strict=True))
+            self._logged_terms, self._logged_steps = {}, 0
+        super().log(logs, start_time)
+
+    def _count_rows(self, batch: Mapping[str, Tensor]) -> Tensor:
+        labelled = int(has_gold_label(batch[LABELS]).sum()) if LABELS in batch else 0
+        taught = len(batch["input_ids"]) if self.teacher_model is not None else 0
+        if TEACHER_LOGITS in batch:
+            taught = int((~batch[TEACHER_LOGITS].isnan().all(dim=1)).sum())
+        return torch.tensor([labelled, taught], dtype=torch.float32)
+
+    def _hard_label_sum(self, logits: Tensor, labels: Tensor | None) -> Tensor:
+        if labels is None:
+            return logits.sum() * 0
+        problem_type = _problem_type(self._student_config, labels)
+        return hard_label_loss(logits, labels, problem_type, self.args.label_smoothing_factor).sum()
+
+    def _distillation_sum(self, logits: Tensor, teacher_logits: Tensor | None) -> Tensor:
+        if teacher_logits is None:
+            return logits.sum() * 0
+        missing = teacher_logits.isnan().all(dim=1)
+        losses = self.distillation_loss(logits, teacher_logits.masked_fill(missing[:, None], 0.0))
+        return losses.masked_fill(missing, 0.0).sum()
+
+    def _teacher_logits(self, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        if self.teacher_model is None or TEACHER_LOGITS in inputs:
+            return inputs.get(TEACHER_LOGITS)
+        own = {name.removeprefix(TEACHER_PREFIX): inputs[name] for name in TEACHER_INPUTS if name in inputs}
+        if not own:  # the same vocabulary, as `_check_teacher_inputs` has made sure
+            own = {name: inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in inputs}
+        with torch.no_grad():
+            return self.teacher_model(**own).logits.float()[:, self._label_order]
+
+    # ---- evaluation ----
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Any]:
+        """Evaluate a batch, whatever of gold labels and teacher logits it has.
+
+        Args:
+            model: The student.
+            inputs: A batch of `DistillationCollator`.
+            prediction_loss_only: Whether to give the loss alone.
+            ignore_keys: Not used: the outputs other than the logits are left out.
+
+        Returns:
+            The loss (None if there is nothing to compare with), the logits, and the labels and teacher logits.
+        """
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            targets = {LABELS: inputs.get(LABELS), TEACHER_LOGITS: self._teacher_logits(inputs)}
+            known = {name: values.detach() for name, values in targets.items() if values is not None}
+            # With the teacher's logits at hand the teacher need not run twice.
+            loss, outputs = self.compute_loss(model, {**inputs, **known}, return_outputs=True)
+        loss = loss.detach() if known else None
+        return (loss, None, None) if prediction_loss_only else (loss, outputs["logits"].detach().float(), known or None)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluate, and give the gold labels as `label_ids`, as `Trainer` does.
+
+        Args:
+            *args: As in `Trainer`.
+            **kwargs: As in `Trainer`.
+
+        Returns:
+            Predictions, gold labels (None if there are none) and metrics.
+        """
+        output = super().evaluation_loop(*args, **kwargs)
+        targets: dict[str, np.ndarray] = output.label_ids if isinstance(output.label_ids, dict) else {}
+        return output._replace(label_ids=targets.get(LABELS))
+
+    def _compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
+        targets = cast(dict[str, np.ndarray], prediction.label_ids)
+        predictions = cast(np.ndarray, prediction.predictions)
+        metrics: dict[str, float] = {}
+        labels = targets.get(LABELS)
+        if labels is not None and self._user_compute_metrics is not None:
+            gold = has_gold_label(torch.from_numpy(labels)).numpy()
+            if gold.any():
+                metrics.update(self._user_compute_metrics(EvalPrediction(predictions[gold], labels[gold])))
+        logits = targets.get(TEACHER_LOGITS)
+        if logits is not None and logits.shape[1] > 1:
+            known = ~np.isnan(logits).all(axis=1)
+            same = predictions.argmax(axis=1) == logits.argmax(axis=1)
+            if known.any():
+                metrics[AGREEMENT] = float(same[known].mean())
+        return metrics
+
+    # ---- what Trainer must know ----
+
+    def _set_signature_columns_if_needed(self) -> None:
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            columns: Any = self._signature_columns  # a list, although Trainer declares it as None alone
+            columns += [LABELS, TEACHER_LOGITS, *TEACHER_INPUTS, self.args.length_column_name]
+
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: TrainingArguments, model: PreTrainedModel | None = None) -> tuple[Any, Any]:
+        """Return the class of the optimizer and its arguments: Adadelta as well as all of `Trainer`'s.
+
+        Args:
+            args: The arguments.
+            model: The student; some optimizers need it.
+
+        Returns:
+            The class and its arguments.
+        """
+        if isinstance(args, DistillationTrainingArguments) and args.optim == ADADELTA:
+            return torch.optim.Adadelta, {"lr": args.learning_rate, "rho": args.adadelta_rho}
+        return Trainer.get_optimizer_cls_and_kwargs(args, model)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write the model card: what the trainer knows, and what `card_facts` adds or says otherwise.
+
+        Args:
+            *args: Not used; `Trainer` has them for its own template.
+            **kwargs: The same; but `language`, `license`, `dataset` and `finetuned_from` go into the card.
+        """
+        if not self.is_world_process_zero():
+            return
+        given: dict[str, Any] = {
+            "language": kwargs.get("language"),
+            "license": kwargs.get("license"),
+            "teacher": kwargs.get("finetuned_from"),
+            "datasets": [kwargs["dataset"]] if isinstance(kwargs.get("dataset"), str) else kwargs.get("dataset"),
+        }
+        facts = dataclasses.replace(self.card_facts, **self._known_facts())
+        facts = dataclasses.replace(facts, **{name: value for name, value in given.items() if value is not None})
+        save_card(facts, str(self.args.output_dir))
+
+    def _known_facts(self) -> dict[str, Any]:
+        args = self.args
+        objective = "mean squared error between logits"
+        if args.distillation_loss == "kl":
+            objective = f"KL divergence at temperature {args.temperature:g}, times its square"
+        objective = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {objective}"
+        names = ("learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs", "max_steps")
+        return {
+            "label_names": [self._student_config.id2label[i] for i in range(self._student_config.num_labels)],
+            "loss": objective,
+            "optimizer": str(getattr(args.optim, "value", args.optim)),
+            "seeds": [args.seed],
+            "training_arguments": {
+                "train_batch_size": args.train_batch_size * args.world_size * args.gradient_accumulation_steps
+            }
+            | {name: getattr(args, name) for name in names},
+            "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
+        }
+
+    # ---- checks before the first step ----
+
+    @property
+    def _student_config(self) -> Any:
+        return cast(PreTrainedModel, self.model).config
+
+    def _check_data(self) -> None:
+        check_padding(self.processing_class, self._student_config)
+        evaluation = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval_dataset": self.eval_dataset}
+        for name, dataset in {"train_dataset": self.train_dataset, **evaluation}.items():
+            if isinstance(dataset, Dataset):  # a stream cannot be looked through
+                check_encoded(dataset, self._student_config, name)
+                self._check_teacher_inputs(dataset, name)
+        if isinstance(self.train_dataset, Dataset):
+            self._check_terms(self.train_dataset)
+
+    def _check_teacher_inputs(self, dataset: Dataset, name: str) -> None:
+        if self.teacher_model is None or TEACHER_LOGITS in dataset.column_names:
+            return
+        teacher_size, student_size = self.teacher_model.config.vocab_size, self._student_config.vocab_size
+        if TEACHER_INPUTS[0] not in dataset.column_names and teacher_size != student_size:
+            raise ValueError(
+                f"{name} has no inputs for the teacher, whose vocabulary ({teacher_size} tokens) is not the student's "
+                f"({student_size}). Pass teacher_tokenizer to encode()."
+            )
+
+    def _check_terms(self, dataset: Dataset) -> None:
+        labelled, taught = 0, len(dataset) if self.teacher_model is not None else 0
+        if LABELS in dataset.column_names:
+            labelled = int(has_gold_label(torch.tensor(np.asarray(dataset[LABELS][:]))).sum())
+        if TEACHER_LOGITS in dataset.column_names:
+            taught = int((~np.isnan(logits_array(dataset)).all(axis=1)).sum())
+        alpha = self.args.alpha
+        if alpha < 1 and taught == 0:
+            raise ValueError(
+                f"alpha={alpha} learns from a teacher, but train_dataset has no logits in a column {TEACHER_LOGITS!r} "
+                f"and there is no teacher_model. Its columns are {dataset.column_names}. Label it with "
+                "label_with_teacher()."
+            )
+        if alpha > 0 and labelled == 0:
+            raise ValueError(f"alpha={alpha} learns from gold labels, but train_dataset has none. Use alpha=0.")
+        if alpha in (0, 1):
+            source, useful = ("logits of the teacher", taught) if alpha == 0 else ("gold label", labelled)
+            if useful < len(dataset):
+                logger.warning(
+                    f"{len(dataset) - useful} of {len(dataset)} training rows have no {source}: with alpha={alpha} "
+                    "they teach nothing."
+                )
+
+
+def _problem_type(config: Any, labels: Tensor) -> str:
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.num_labels == 1:
+        return "regression"
+    return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"

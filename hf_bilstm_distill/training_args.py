@@ -1,0 +1,91 @@
+"""Arguments of the distillation trainer."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+from transformers.training_args import OptimizerNames
+from transformers.utils import logging
+
+from hf_bilstm_distill.losses import DISTILLATION_LOSSES, distillation_loss
+
+logger = logging.get_logger(__name__)
+
+ADADELTA = "adadelta"
+_DEFAULT_TEMPERATURE = 3.0
+_DEFAULT_LEARNING_RATE = 2e-3
+_PAPER_LEARNING_RATE = 1.0  # of Adadelta: Tang et al. 2019, section 4.2
+
+
+@dataclass
+class DistillationTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with the settings of the distillation objective.
+
+    Other defaults than in the base class: `learning_rate` (by optimizer), `per_device_train_batch_size=128`,
+    `per_device_eval_batch_size=128`, `train_sampling_strategy="group_by_length"`, `ddp_find_unused_parameters=False`,
+    and `dataloader_pin_memory` only where there is a GPU. `optim` also takes `adadelta`.
+
+    Raises:
+        ValueError: If `alpha`, `temperature` or `distillation_loss` is out of its range.
+    """
+
+    alpha: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the hard-label term: loss = alpha * CE(gold labels) + (1 - alpha) * distillation loss. "
+            "0 learns from the teacher alone (Tang et al. 2019 found it best), 1 from gold labels alone."
+        },
+    )
+    distillation_loss: str = field(
+        default="mse",
+        metadata={
+            "help": "Loss between the logits of student and teacher: mse (Tang et al. 2019) or kl (softened "
+            "probabilities, times temperature squared).",
+            "choices": list(DISTILLATION_LOSSES),
+        },
+    )
+    temperature: float = field(
+        default=_DEFAULT_TEMPERATURE, metadata={"help": "Softens the probabilities that the loss kl compares."}
+    )
+    adadelta_rho: float = field(
+        default=0.95, metadata={"help": "Decay of the running averages, for --optim adadelta (Tang et al. 2019)."}
+    )
+    learning_rate: float | None = field(  # type: ignore[assignment]
+        default=None, metadata={"help": "Peak learning rate. Left out: 1.0 for adadelta, 2e-3 for all others."}
+    )
+    optim: str = field(
+        default=TrainingArguments.optim,
+        metadata={"help": "adadelta (as in Tang et al. 2019), or any optimizer of transformers.Trainer."},
+    )
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Training rows a device and step."})
+    per_device_eval_batch_size: int = field(default=128, metadata={"help": "Evaluation rows a device and step."})
+    train_sampling_strategy: str = field(
+        default="group_by_length",
+        metadata={
+            "help": "How training rows are put together in batches. group_by_length wastes least on padding.",
+            "choices": ["random", "sequential", "group_by_length", "batch_rebalance"],
+        },
+    )
+    ddp_find_unused_parameters: bool | None = field(
+        default=False, metadata={"help": "Every parameter of a student is used in every step."}
+    )
+
+    def __post_init__(self) -> None:
+        is_adadelta = self.optim == ADADELTA
+        if is_adadelta:  # transformers' list of optimizers is closed; `DistillationTrainer` knows this one
+            self.optim = OptimizerNames.ADAMW_TORCH
+        if self.learning_rate is None:
+            self.learning_rate = _PAPER_LEARNING_RATE if is_adadelta else _DEFAULT_LEARNING_RATE
+        if not torch.cuda.is_available():
+            self.dataloader_pin_memory = False
+        super().__post_init__()
+        if is_adadelta:
+            self.optim = ADADELTA
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must be between 0 (teacher only) and 1 (gold labels only), got {self.alpha}.")
+        distillation_loss(self.distillation_loss, self.temperature)  # raises if there is no such loss
+        if self.distillation_loss != "kl" and self.temperature != _DEFAULT_TEMPERATURE:
+            logger.warning(
+                f"temperature={self.temperature} has no effect with distillation_loss={self.distillation_loss!r}. "
+                "Set distillation_loss='kl' to use it."
+            )
