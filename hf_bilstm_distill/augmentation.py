@@ -285,6 +285,8 @@ def augment(dataset: Dataset, augmenter: HeuristicAugmenter, num_proc: int | Non
     check_texts(dataset)
     features = _augmented_features(dataset)
     dataset = dataset.with_format(None)
+    if LABEL in features and features[LABEL] != dataset.features[LABEL]:
+        dataset = dataset.cast_column(LABEL, features[LABEL])
     if not augmenter.is_fitted:
         augmenter = copy.copy(augmenter).fit(dataset)
     rows = dataset.map(

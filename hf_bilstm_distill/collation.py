@@ -145,8 +145,8 @@ def check_encoded(dataset: Dataset, config: Any, name: str) -> None:
         name: What to call the set in the error.
 
     Raises:
-        ValueError: If it has no rows, a token id beyond the student's vocabulary, a label that is none of the
-            student's, or logits of the wrong width, not finite, or all equal.
+        ValueError: If it has no rows, a token id beyond the student's vocabulary, a label that is missing or none of
+            the student's, or logits of the wrong width, not finite, or all equal.
     """
     if len(dataset) == 0:
         raise ValueError(f"{name} has no rows.")
@@ -158,14 +158,32 @@ def check_encoded(dataset: Dataset, config: Any, name: str) -> None:
         )
     if TEACHER_LOGITS in dataset.column_names:
         check_logits(logits_array(dataset), config.num_labels, name)
-    labels = np.asarray(dataset[LABELS][:]) if LABELS in dataset.column_names else np.empty((0, 0))
-    if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer) and config.num_labels > 1:
-        wrong = (labels != NO_LABEL) & ((labels < 0) | (labels >= config.num_labels))
-        if wrong.any():
-            raise ValueError(
-                f"{name} has label {labels[wrong][0]} in row {wrong.argmax()}, but the student's labels are "
-                f"0..{config.num_labels - 1} ({list(config.id2label.values())})."
-            )
+    if LABELS in dataset.column_names:
+        _check_labels(dataset, config, name)
+
+
+def _check_labels(dataset: Dataset, config: Any, name: str) -> None:
+    column = dataset.with_format("arrow")[LABELS][:]
+    if column.null_count:
+        missing = np.flatnonzero(column.is_null().to_numpy())
+        raise ValueError(
+            f"{name} has no label in {len(missing)} of its {len(dataset)} rows (first: row {missing[0]}). "
+            f"Write {NO_LABEL} there."
+        )
+    labels = np.asarray(dataset[LABELS][:])
+    if labels.ndim > 1 or config.num_labels == 1:
+        return
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{name} has label {labels[0]} in row 0, but the student has {config.num_labels} labels. Number them as "
+            f"integers, and write {NO_LABEL} in rows without one; or make a student with num_labels=1."
+        )
+    wrong = (labels != NO_LABEL) & ((labels < 0) | (labels >= config.num_labels))
+    if wrong.any():
+        raise ValueError(
+            f"{name} has label {labels[wrong][0]} in row {wrong.argmax()}, but the student's labels are "
+            f"0..{config.num_labels - 1} ({list(config.id2label.values())})."
+        )
 
 
 def _logits(rows: list[Sequence[float] | None]) -> Tensor:

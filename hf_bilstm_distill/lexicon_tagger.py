@@ -39,77 +39,74 @@ _LEXICON = {
         "POS|VBZ": "'s",
         "POS": "'",
         # Nouns whose ending says something else.
-        "NN": """% accident acting adrenaline advertising agent agony ally alternative animal anniversary anomaly anyone
-            anything appraisal approval archive arithmetic arrival ascent assembly assistant atlas attorney award baby
-            bass bearing bed beginning belly betrayal bible blessing body boundary boy buddy building bully bunny burial
-            butterfly cable candy cannibal canvas carnival casting category ceiling cent ceremony chaos christmas clay
-            client clinic clothing colony comedy commentary company content continent controversy courtesy criminal
-            critic cuisine custody daddy darling day denial dent descent destiny detective diary dictionary discipline
-            disguise dish dismissal disposal doctrine documentary ecstasy elephant embassy ending engine enterprise epic
-            essay evening event everyone everything exercise expertise extent fable fabric family fantasy father feeling
-            festival filming filmmaking fish folly franchise gas gathering giant glory goal granny guy guys harmony
-            heroine history hobby hockey home honey hospital hypocrisy immigrant incident individual infant irony italy
-            itinerary ivy jelly journal journey joy july key kidney king laboratory lady lens library lily line lobby
-            logic machine magazine magic material meaning mechanic medal medicine melancholy melody memory merchant
-            metal missionary money monkey monopoly morning motive moviemaking music nanny narrative native navy noise
-            nothing number objective offering olive outing pacing painting panic pant paradise parent parody participant
-            party penny percent perspective picnic pine plant polish portrayal precedent premise president prize
-            proposal public publish refusal rehearsal remedy removal representative republic restaurant revival rhetoric
-            ring ritual rival routine rubbish rugby scandal scent screenwriting secretary servant setting sibling signal
-            size sky sled someone something spring spy steward story storytelling string student summary survival
-            syllable symphony table talent tenant territory testimony texas thanks theory therapy thing timing today
-            topic toy traffic tragedy training trial turkey understanding valley vandal variable vegetable viewing vine
-            way wedding whiskey whisky wine wing writing yesterday""",
+        "NN": """% accident acting adrenaline advertising agent ally alternative animal anniversary anyone anything
+            appraisal approval archive arrival assembly assistant attorney award baby bass bearing bed beginning belly
+            betrayal bible blessing body boundary boy buddy building bully burial cable candy cannibal canvas casting
+            category ceiling cent ceremony chaos christmas clay client clinic clothing colony comedy commentary company
+            content continent controversy courtesy criminal critic cuisine custody daddy darling day denial descent
+            destiny detective diary dictionary discipline disguise dish disposal doctrine documentary ecstasy elephant
+            ending engine enterprise epic essay evening event everyone everything exercise expertise extent fable fabric
+            family fantasy father feeling festival filming filmmaking fish folly franchise gas gathering giant glory
+            goal guy guys harmony heroine history hobby hockey home honey hospital hypocrisy immigrant incident
+            individual infant irony italy itinerary ivy jelly journal journey joy july key kidney king laboratory lady
+            lens library line lobby logic machine magazine magic material meaning mechanic medal medicine melancholy
+            memory merchant metal money monkey monopoly morning motive moviemaking music nanny narrative native navy
+            noise nothing number objective offering olive outing pacing painting panic pant paradise parent parody
+            participant party penny percent perspective picnic pine plant polish portrayal precedent premise president
+            prize proposal public publish refusal remedy removal representative republic restaurant revival rhetoric
+            ring ritual rival routine scandal scent screenwriting secretary servant setting sibling signal size sky
+            someone something spring spy story storytelling string student summary survival table talent territory
+            testimony texas thanks theory therapy thing timing today topic toy traffic tragedy training trial turkey
+            understanding valley vandal variable vegetable viewing vine way wedding whiskey whisky wine wing writing
+            yesterday""",
         "NNS": "children people men women teeth feet mice lives leaves movies",
         "NN|JJ": """american british french german italian spanish chinese japanese russian european english african
             mexican indian irish jewish christian canadian israeli iranian korean""",
         # Verbs that are seldom anything else.
-        "VB|NN": """accept accompany achieve acknowledge acquire adapt add admit adopt agree allow amuse annoy apologize
-            appear apply appreciate arise arrive ask assume attend attract avoid bear become begin behave believe bog
-            borrow breathe bring build buy carry celebrate choose collect combine come compare compete confirm confuse
-            connect consider constitute contain continue contribute convert convey convince cope crank crave create
-            decide defend define deliver deny depend depict derive descend describe deserve destroy develop devise die
-            differ disappear discover dislike distinguish distract divide earn eat eliminate embody emerge employ enable
-            encourage endure engage enhance enjoy enrich ensure enter entertain eschew establish evaporate evoke evolve
-            exaggerate examine exceed exist expect explain exploit explore extend fail fall fascinate feel fill find
-            follow forge forget forgive gather generate get give go grab grow happen hear hide hurt identify ignore
-            illustrate imagine imply impress improve include indicate indulge inhabit insist inspire instill intend
-            intrigue introduce invent investigate invite involve irritate join justify keep kill kneel know lead learn
-            let linger listen live lose lure maintain make manage manipulate marry mean meet mention obtain occur offend
-            overcome overwhelm pander participate pay penetrate perform persist persuade peruse portray possess prefer
-            prepare preserve pretend prevent proceed promote protect prove provide provoke pull pursue put raise reach
-            read realize recall recapture receive recognize recommend redeem reduce refuse reinforce reject rejoice
-            relate rely remain remember remind remove render require resemble resist resolve resonate resort respond
-            restore retain reveal satisfy save say scare see seek seem sell send serve settle shake shave shed sing sink
-            sit soften solve speak spend spoil squander stand startle stay steal strengthen strive stumble succeed suck
-            suffer suffice suggest summon suppose surpass survive sustain swallow tackle take teach tell tempt tend
-            think throw tolerate transcend transform translate undergo undermine understand unfold unite unleash utilize
-            vary wander want weave widen withstand write yearn""",
+        "VB|NN": """accept achieve acknowledge acquire adapt add admit adopt agree allow amuse annoy apologize appear
+            apply appreciate arise arrive ask assume attend attract avoid bear become begin behave believe bog borrow
+            breathe bring build buy carry celebrate choose collect combine come compare compete confirm confuse connect
+            consider constitute contain continue contribute convert convey convince cope crank create decide defend
+            define deliver deny depend depict derive descend describe deserve destroy develop die differ disappear
+            discover dislike distinguish distract divide earn eat eliminate embody emerge employ enable encourage endure
+            engage enhance enjoy enrich ensure enter entertain establish evaporate evoke evolve exaggerate examine
+            exceed exist expect explain exploit explore extend fail fall fascinate feel fill find follow forge forget
+            forgive gather generate get give go grab grow happen hear hide hurt identify ignore illustrate imagine imply
+            impress improve include indicate indulge inhabit insist inspire instill intend intrigue introduce invent
+            investigate invite involve irritate join justify keep kill know lead learn let linger listen live lose lure
+            maintain make manage manipulate marry mean meet mention obtain occur offend overcome overwhelm participate
+            pay penetrate perform persist persuade portray possess prefer prepare preserve pretend prevent proceed
+            promote protect prove provide provoke pull pursue put raise reach read realize recall receive recognize
+            recommend redeem reduce refuse reinforce reject relate rely remain remember remind remove render require
+            resemble resist resolve resonate resort respond restore retain reveal satisfy save say scare see seek seem
+            sell send serve settle shake shave shed sing sink sit solve speak spend spoil squander stand startle stay
+            steal strengthen strive stumble succeed suck suffer suggest summon suppose survive sustain swallow tackle
+            take teach tell tempt tend think throw tolerate transcend transform translate undergo undermine understand
+            unfold unite utilize vary wander want weave withstand write""",
         # Nouns and verbs alike.
         "NN|VB": """act answer appeal approach attack attempt balance base beat benefit bite blame blend blow board
             boost bore bother break burn burst bust call capture care cast catch cause challenge change charge charm
             chase cheat check chill claim click climb comfort command comment compromise concern conflict contact
             contrast control cook copy cost count cover crack crash crawl cross crush cry cut damage dance dare date
             debate delay delight demand design desire detail display dive doubt drag draw dream dress drift drink drive
-            drop drown dub echo edge effect embrace encounter end escape exchange excuse exit experience express eye
-            face fade favor fear feature feed fight figure finish fire fit fix flash flaw flow fly focus force form
-            frame fuel function fund gain gaze glance glimpse gloss grant grasp grate grip guess guide halt ham handle
-            hang harm hate haunt heal heat help highlight hint hit hold honor hope hunt hurry impact import increase
-            influence insult interest issue jab jar joke jolt judge jump kick kiss knock label labor lack lament land
-            lash laugh launch leap leave leaven lie lift light limit link look love march mark match matter measure mix
-            mock move murder name need nod note notice object offer open order pace pack paint pass peek phone
-            photograph pitch place plague plan play pleasure plunge point poke pose power praise present preview probe
-            process produce profit program progress project promise pump punch push quest question quote race rage rain
-            ramble rank rant rate reason rebel record reflect refresh regard regret reign release relish remake repeat
-            reply report request rescue research rest result retread return reward ride rise risk rock roll root ruin
-            rule run rush sacrifice satire savor scale score scratch scream search sense set shame shape share shift
-            shine shock shoot shout show shrug shut sigh sign skip slam slap sleep slide slip slog smell smile snap
-            snore soar sound spark spin split spoof spot spread squeeze stab stage stare start state step stick stir
-            stop storm strain stretch strike strip struggle strut study stuff stun style suit supply support surge
-            surprise swing swipe switch talk target taste tease test thank thrill tie toss touch tour track trade trail
-            train transport trap trash travel tread treat trick trip triumph trouble trust try turn twirl twist type use
-            value veer view visit voice vote walk wallow warn wash waste watch wave wear weep weight welcome whisper win
-            wink wish wonder work worry worship wound wrap yield zoom""",
+            drop drown echo edge effect embrace encounter end escape exchange excuse exit experience express eye face
+            fade favor fear feature feed fight figure finish fire fit fix flash flaw flow fly focus force form frame
+            fuel function fund gain gaze glance glimpse gloss grant grasp grip guess guide halt ham handle hang harm
+            hate haunt heal heat help highlight hint hit hold honor hope hunt hurry impact import increase influence
+            insult interest issue jar joke jolt judge jump kick kiss knock label labor lack land laugh launch leap leave
+            leaven lie lift light limit link look love march mark match matter measure mix mock move murder name need
+            nod note notice object offer open order pace pack paint pass peek phone photograph pitch place plague plan
+            play pleasure plunge point poke pose power praise present preview probe process produce profit program
+            progress project promise pump punch push quest question quote race rage rain ramble rank rant rate reason
+            rebel record reflect refresh regard regret reign release relish remake repeat reply report request rescue
+            research rest result retread return reward ride rise risk rock roll root ruin rule run rush sacrifice satire
+            savor scale score scratch scream search sense set shame shape share shift shine shock shoot shout show shrug
+            shut sigh sign skip slam slap sleep slide slip slog smell smile snap snore soar sound spark spin split spoof
+            spot spread squeeze stab stage stare start state step stick stir stop storm strain stretch strike strip
+            struggle study stuff style suit supply support surge surprise swing swipe switch talk target taste tease
+            test thank thrill tie toss touch tour track trade trail train transport trap trash travel treat trick trip
+            triumph trouble trust try turn twist type use value veer view visit voice vote walk warn wash waste watch
+            wave wear weep weight welcome whisper win wink wish wonder work worry worship wound wrap yield""",
         "VB": "be",
         "VBP": "am are 're 'm 've ai",
         "VBP|VB": "have do",
@@ -130,44 +127,39 @@ _LEXICON = {
         # Adjectives whose ending does not say so.
         "JJ": """able abrupt absolute absorbing absurd accurate acute adept adequate adverse affecting affectionate
             afraid aged agile airy amateur amazing ample amusing angry animated annoying antique appealing appropriate
-            apt asleep assured austere awake aware bad baggy balmy bare beloved big bipolar bitter bizarre black blah
-            bland bleak blessed blue blunt blurry bold bored boring brave brief bright brisk broad brown bubbly burly
-            calm candid captivating certain challenging charming cheap chilling chilly civil clean clear clever cold
-            comic compassionate compelling complete complex complicated concrete confusing considerate contrived
-            convincing convoluted cool corporate corrupt costly cowardly crass creamy crisp crooked crowded crude cruel
-            cuddly curly curt cute daily daring dark dated dead deadly deadpan deaf dear dedicated deep deft delicate
-            deluxe demanding dense depressing deranged desperate detailed dim dire direct disappointing discrete
-            dishonest distinct disturbing diverse double drab dreamy drunk drunken dry due dull dumb eager earnest edgy
-            elaborate elder elderly embarrassing empty endearing enduring engaging entertaining evil exact exciting
-            exhilarating existing exterior extreme faint fair false familiar fancy fascinating fat few fiery fifth firm
-            first flat flawed florid fluid foggy fond foreign former fortunate foul fourth fragile frail frank fresh
-            friendly frustrating full furry futile gangly gentle ghostly gifted glad gloomy golden good grand grating
-            great green grim grimy gripping groggy gross hairy harsh haughty haunting heartbreaking heartwarming heated
-            heavenly hidden hilly holy homely honest horrid hostile hot huge human humble hungry hybrid icy immature
-            immediate immense impure inaccurate inadequate inappropriate inept infantile inferior innate inner insane
+            apt asleep assured austere awake aware bad bare beloved big bipolar bitter bizarre black blah bland bleak
+            blessed blue blurry bold bored boring brave brief bright brisk broad brown bubbly calm candid captivating
+            certain challenging charming cheap chilling chilly civil clean clear clever cold comic compassionate
+            compelling complete complex complicated concise concrete confusing contrived convincing convoluted cool
+            corporate corrupt costly crass crisp crowded crude cruel curly cute daily daring dark dated dead deadly
+            deadpan deaf dear dedicated deep deft delicate demanding dense depressing desperate detailed dim direct
+            disappointing dishonest distinct disturbing diverse double drab dreamy drunk drunken dry due dull dumb eager
+            earnest edgy elaborate elder elderly embarrassing empty endearing enduring engaging entertaining evil exact
+            exciting exhilarating existing exterior extreme faint fair false familiar fancy fascinating fat few fifth
+            firm first flat flawed florid fluid fond foreign former fortunate foul fourth fragile frank fresh friendly
+            frustrating full futile gentle gifted glad gloomy golden good grand grating great green grim gripping gross
+            harsh haunting heartbreaking heartwarming heated hidden holy honest hostile hot huge human humble hungry
+            hybrid immature immediate immense inaccurate inadequate inappropriate inept infantile inferior inner insane
             insipid inspired inspiring insulting intact intense interesting interior intimate intricate intriguing
             invigorating irritating jaded jagged jolly juicy junior juvenile keen lacking lame last lasting latter lax
-            lean leery legit legitimate likely limited linear literate little lively lonely loose loud lovely loving
-            lurid lush macho mad main major masterly mature meager meek mere merry meta mid mighty mild minimalist minor
-            misguided mobile modern modest moist monthly morbid muddled mundane mute naked narrow naughty neat new next
-            nice noble nuclear numb nutty obscene obscure obsolete obtuse odd oily old orderly ornate other outdated
-            outer outstanding overblown overdone overlong overt overwhelming overwrought own passionate past perfect
-            pert perverse petty pink plain pleasing polar polite poor premature prickly prime prior private profound
-            profuse promising prompt prone proper pseudo puerile pure quaint queer quick quiet racist racy ragged random
-            rapid rapt rare raw red refreshing related remote retro rewarding rich rigid ripe riveting robust roomy
-            rotten rough rousing rude rugged sacred sad safe same sane satisfying saucy scarce scholarly secure senile
-            senior separate serene severe shallow sharp sheer short shrewd sick silly similar simple sincere single
-            sinister slack sleek slender slick slight slim slimy slow sly small smart smelly smooth smug sober sobering
-            soft soggy solar sole solemn solid solo somber sophisticated sordid sore sorry sour spare sparse spicy
-            splendid sprawling stale stark steamy steep stellar sterile stern stiff stormy strange strict striking
-            strong stunning stupid suave sublime subtle suburban such sudden superior supreme sure surly surprising
-            surrealist sweet swift talented tall tame taut tender tense tepid terrifying terse thick thin third
-            thrilling timely timid tired torrid touching tough tranquil triple trite true turgid twisted ugly ultimate
-            unabashed unable unappealing unassuming uncertain unclear uncompromising unconvincing uneven unexpected
-            unfair unflinching unfocused unforgiving unfortunate unfriendly ungainly uninspired uninteresting
-            uninvolving unique unlikely unrelated unrelenting unremitting unruly unsatisfying unseemly unsettling unsure
-            unsurprising unwilling uplifting upper urban urbane vague vain vapid vast versatile vivid volatile vulgar
-            warm weak weekly weighty weird wet white whole wide willing wily wobbly wooden woolly worldly worth
+            lean legit legitimate likely limited linear literate little lively lonely loose loud lovely loving lurid
+            lush mad main major mature meager mere mid mighty mild minimalist minor misguided mobile modern modest moist
+            monthly morbid muddled mundane mute naked narrow naughty neat new next nice noble nuclear numb nutty obscure
+            odd oily old ornate other outdated outer outstanding overblown overlong overwhelming overwrought own
+            passionate past perfect perverse pink plain pleasing polite poor precise premature prime prior private
+            profound promising prompt prone proper pseudo puerile pure quaint quick quiet racist random rapid rapt rare
+            raw red refreshing related remote retro rewarding rich rigid ripe riveting robust rotten rough rousing rude
+            rugged sacred sad safe same sane satisfying saucy scarce secure senior separate serene severe shallow sharp
+            sheer short shrewd sick silly similar simple sincere single sinister slack slender slick slight slim slow
+            sly small smart smooth smug sober sobering soft soggy solar sole solemn solid solo somber sophisticated
+            sordid sore sorry sour spare sparse spicy splendid sprawling stale stark steep stellar stiff strange strict
+            striking strong stunning stupid sublime subtle suburban such sudden superior supreme sure surprising sweet
+            swift talented tall tame taut tender tense tepid terrifying thick thin third thrilling timely timid tired
+            touching tough tranquil triple trite true turgid twisted ugly ultimate unabashed unable unappealing
+            unassuming uncertain unclear uncompromising unconvincing uneven unexpected unfair unflinching unfocused
+            unfortunate ungainly uninspired uninteresting uninvolving unique unlikely unrelated unrelenting unsatisfying
+            unsettling unsure unsurprising unwilling uplifting upper urban vague vain vapid vast versatile vivid
+            volatile vulgar warm weak weekly weighty weird wet white whole wide willing wooden woolly worldly worth
             worthwhile wretched wrong wry yearly young""",
         "JJ|RB": "hard fast early late right straight free pretty high low much",
         "JJR": "better worse",
@@ -202,6 +194,8 @@ _ENDINGS = {
             or eed body ry ty ss us is""",
         "RB": "ly wards",
         "JJ": "ous ful less ive able ible ic ical ish esque some ary ory al ent ant ward ine ular sty rty fty ilty y",
+        "JJR": "ier",
+        "JJS": "iest",
         "VB": "ize ise ify",
         "NNS|VBZ": "s",
         "VBD|VBN": "ed",
@@ -308,7 +302,11 @@ def _noun_or_verb(tags: list[str], lower: list[str], following: str) -> str:
     word, tag = _left(tags, lower)
     if tag in {"TO", "MD"} or word in _BEFORE_BASE_FORM:
         return "VB"
-    if tag in _PRONOUN_SUBJECT or (tag == "NNS" and following in _AFTER_VERB):
+    if (
+        tag in _PRONOUN_SUBJECT
+        or (tag == "NNS" and following in _AFTER_VERB)
+        or (tag in _SUBJECT and following == "PRP")
+    ):
         return "VBP"
     return "VB" if not tag and following in {"DT", "PRP", "PRP$"} else "NN"
 
@@ -326,13 +324,15 @@ def _base_verb(tags: list[str], lower: list[str], following: str) -> str:
 
 
 def _plural_or_verb(tags: list[str], lower: list[str], following: str) -> str:
-    _, tag = _left(tags, lower)
-    is_verb = tag in _PRONOUN_SUBJECT or (tag in {"NN", "NNP"} and (following in _AFTER_VERB or tags[-1] != tag))
+    word, tag = _left(tags, lower)
+    if tag in _PRONOUN_SUBJECT or word == "this":
+        return "VBZ"
+    is_verb = tag in {"NN", "NNP"} and (following in _AFTER_VERB or tags[-1] != tag)
     return "VBZ" if is_verb else "NNS"
 
 
 def _verb_in_s(tags: list[str], lower: list[str], following: str) -> str:
-    return "NNS" if _before(tags) in _BEFORE_NOUN else "VBZ"
+    return "NNS" if _before(tags) in _BEFORE_NOUN and lower[len(tags) - 1] != "this" else "VBZ"
 
 
 def _past_or_participle(tags: list[str], lower: list[str], following: str) -> str:
@@ -349,9 +349,14 @@ def _clitic_s(tags: list[str], lower: list[str], following: str) -> str:
 
 def _that(tags: list[str], lower: list[str], following: str) -> str:
     after_noun = _before(tags)[:2] in {"NN", "CC", "DT"}
-    if after_noun and (following == "MD" or following[:2] == "VB" or following.endswith("VBZ")):
+    if after_noun and (following in {"MD", "RB"} or following[:2] == "VB" or following.endswith("VBZ")):
         return "WDT"
     return "DT" if not after_noun and following[:2] in {"NN", "JJ", "VB", "PO", ".", "MD"} else "IN"
+
+
+def _like(tags: list[str], lower: list[str], following: str) -> str:
+    word, tag = _left(tags, lower)
+    return "VB" if tag in {"TO", "MD", "PRP"} or word in _BEFORE_BASE_FORM else "IN"
 
 
 def _amount(comparative: str, adverb: str) -> _Rule:
@@ -380,5 +385,5 @@ _SETTLE: dict[str, _Rule] = {
     "as": lambda tags, lower, following: "RB" if following in {"JJ", "RB", "JJ|RB"} else "IN",
     "her": lambda tags, lower, following: "PRP$" if following[:2] in {"NN", "JJ", "VB"} else "PRP",
     "that": _that,
-    "like": lambda tags, lower, following: "VB" if _left(tags, lower)[1] in {"TO", "MD", "PRP"} else "IN",
+    "like": _like,
 }

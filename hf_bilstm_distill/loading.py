@@ -1,20 +1,20 @@
 """Texts from files or from the Hub, with the columns and labels that the other stages expect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Value, load_dataset
 
 from hf_bilstm_distill.transfer_set import (
     LABEL,
     NO_LABEL,
-    TEXT,
-    TEXT_PAIR,
+    TEACHER_LOGITS,
     LabelMismatchError,
     check_texts,
+    text_columns,
 )
-
 
 # A quote in a TSV file is a character like any other, and "null" and "NA" are words.
 _READERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -48,7 +48,7 @@ def load_file(path: str | Path) -> Dataset:
         raise ValueError(f"{path} is empty.")
     builder, options = _READERS[path.suffix]
     try:
-        dataset = load_dataset(builder, data_files=str(path), split="train", **options)
+        dataset = load_dataset(builder, data_files=str(path), **options)["train"]
     except Exception as error:  # every reader has its own errors; the innermost says what is wrong with the file
         cause = error.__cause__ or error
         raise ValueError(f"{path} cannot be read as {builder}: {str(cause).strip().splitlines()[0]}") from error
@@ -57,38 +57,41 @@ def load_file(path: str | Path) -> Dataset:
     return dataset
 
 
-def select_columns(dataset: Dataset, columns: Mapping[str, str | None], name: str) -> Dataset:
+def select_columns(
+    dataset: Dataset,
+    columns: Mapping[str, str | None],
+    name: str,
+    *,
+    optional: Collection[str] = (LABEL, TEACHER_LOGITS),
+) -> Dataset:
     """Give columns the names that the other stages expect, drop all others, and check the texts.
 
     Args:
         dataset: A table.
-        columns: Standard name to the table's own name, or None where it has no such column: `text`, `text_pair`,
+        columns: Standard name to the table's own name, or None where there is no such column: `text`, `text_pair`,
             `label`, `teacher_logits`.
         name: What to call the table in errors.
+        optional: Standard names of the columns that may be missing.
 
     Returns:
-        The table with the standard names; `label` and `teacher_logits` only if it has them.
+        The table with the standard names.
 
     Raises:
-        ValueError: If a text column is missing, or a text is None, or there are no rows.
+        ValueError: If a column is missing, or a text is None, or there are no rows.
         TypeError: If a text column does not hold text.
     """
-    for standard in (TEXT, TEXT_PAIR):
-        wanted = columns.get(standard)
-        if wanted is not None and wanted not in dataset.column_names:
+    for standard, own in columns.items():
+        if own is not None and own not in dataset.column_names and standard not in optional:
             raise ValueError(
-                f"{name} has no column {wanted!r}. Its columns are {dataset.column_names}. "
+                f"{name} has no column {own!r} for the {standard}. Its columns are {dataset.column_names}. "
                 f"Name the right one with --{standard}_column."
             )
-    present = {own: standard for standard, own in columns.items() if own is not None and own in dataset.column_names}
-    dataset = dataset.select_columns(list(present))
-    for own, standard in present.items():
-        if own != standard:
-            dataset = dataset.rename_column(own, standard)
+    present = {standard: own for standard, own in columns.items() if own in dataset.column_names}
+    dataset = dataset.select_columns(list(present.values()))
+    dataset = dataset.rename_columns({own: standard for standard, own in present.items() if own != standard})
     check_texts(dataset, name)
-    for column in (TEXT, TEXT_PAIR):
-        if column in dataset.column_names:  # pandas' large strings cannot be joined with Arrow's own
-            dataset = dataset.cast_column(column, Value("string"))
+    for column in text_columns(dataset):  # pandas' large strings cannot be joined with Arrow's own
+        dataset = dataset.cast_column(column, Value("string"))
     return dataset
 
 
@@ -110,8 +113,9 @@ def number_labels(dataset: Dataset, names: Sequence[str]) -> Dataset:
     feature = dataset.features[LABEL]
     if isinstance(feature, ClassLabel):
         return dataset.cast_column(LABEL, Value("int64"))
-    if str(getattr(feature, "dtype", "")) not in ("string", "large_string"):
-        return dataset
+    dtype = str(getattr(feature, "dtype", ""))
+    if dtype not in ("string", "large_string"):
+        return _fill_missing(dataset, NO_LABEL if "int" in dtype else float("nan"))
     numbers = {name: number for number, name in enumerate(names)} | {"": NO_LABEL, None: NO_LABEL}
     values = dataset[LABEL][:]
     unknown = sorted({value for value in values if value not in numbers})
@@ -120,14 +124,30 @@ def number_labels(dataset: Dataset, names: Sequence[str]) -> Dataset:
     return dataset.remove_columns(LABEL).add_column(LABEL, [numbers[value] for value in values])
 
 
-def load_texts(files: Mapping[str, str | Path], columns: Mapping[str, str | None]) -> DatasetDict:
+def load_texts(
+    files: Mapping[str, str | Path],
+    columns: Mapping[str, str | None],
+    *,
+    optional: Collection[str] = (LABEL, TEACHER_LOGITS),
+) -> DatasetDict:
     """Read the splits of a data set from files.
 
     Args:
         files: Split to file.
         columns: See `select_columns`.
+        optional: The same.
 
     Returns:
         The splits, with the standard column names.
     """
-    return DatasetDict({split: select_columns(load_file(path), columns, str(path)) for split, path in files.items()})
+    return DatasetDict(
+        {split: select_columns(load_file(path), columns, str(path), optional=optional) for split, path in files.items()}
+    )
+
+
+def _fill_missing(dataset: Dataset, value: float) -> Dataset:
+    labels = dataset.with_format("arrow")[LABEL][:]
+    if labels.null_count == 0:
+        return dataset
+    filled = labels.fill_null(pa.scalar(value, labels.type))
+    return dataset.remove_columns(LABEL).add_column(LABEL, filled, feature=dataset.features[LABEL])

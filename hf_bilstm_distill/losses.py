@@ -5,6 +5,7 @@ be spread over several batches and processes.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import torch
@@ -54,11 +55,13 @@ def kl_on_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: fl
         One value a row, `(batch,)`.
 
     Raises:
-        ValueError: If the shapes differ, or there is one label only (every softmax over one score is 1).
+        ValueError: If the shapes differ, or there is one label only (every softmax over one score is 1), or the
+            temperature is not a positive number.
 
     Source:
         Hinton et al. 2015, section 2.
     """
+    _check_temperature(temperature)
     _check_shapes(student_logits, teacher_logits)
     if student_logits.shape[-1] < 2:
         raise ValueError("The KL loss needs at least 2 labels, got logits of width 1. Use the loss 'mse'.")
@@ -81,10 +84,9 @@ def distillation_loss(name: str, temperature: float) -> DistillationLoss:
         The function.
 
     Raises:
-        ValueError: If there is no such loss, or the temperature is not positive.
+        ValueError: If there is no such loss, or the temperature is not a positive number.
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature must be positive, got {temperature}.")
+    _check_temperature(temperature)
     table: dict[str, DistillationLoss] = {
         "mse": mse_on_logits,
         "kl": functools.partial(kl_on_logits, temperature=temperature),
@@ -133,6 +135,14 @@ def has_gold_label(labels: Tensor) -> Tensor:
     """
     present = (labels != NO_LABEL) & ~torch.isnan(labels) if labels.is_floating_point() else labels != NO_LABEL
     return present.reshape(len(labels), -1).all(dim=1)
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 < temperature < math.inf:
+        raise ValueError(
+            f"temperature must be positive and finite, got {temperature}. 1 compares the plain probabilities, a higher "
+            "one softer ones."
+        )
 
 
 def _check_shapes(student_logits: Tensor, teacher_logits: Tensor) -> None:

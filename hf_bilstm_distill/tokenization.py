@@ -50,7 +50,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> 
 
     Raises:
         TypeError: If the tokenizer is not a fast one, or if `texts` is one string.
-        ValueError: If there is no piece in `texts`, or if the tokenizer is of a kind that is not known here.
+        ValueError: If there is no piece in `texts`.
     """
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise TypeError(
@@ -63,9 +63,6 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> 
     backend.no_padding()
     definition = json.loads(backend.to_str())
     model = definition["model"]
-    if model["type"] not in _TRIMMED_MODELS:
-        raise ValueError(f"Cannot trim a tokenizer of kind {model['type']!r}, only {sorted(_TRIMMED_MODELS)}.")
-
     seen = _seen_tokens(backend, texts)
     pad, unknown = tokenizer.pad_token or _PAD, _unknown_token(model, tokenizer)
     special = {pad, unknown, *tokenizer.all_special_tokens} - {""}
@@ -75,7 +72,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> 
     teacher_ids = backend.get_vocab()
     pieces = seen.intersection(_model_vocabulary(model)) - special
     first = sorted(special, key=lambda token: (token != pad, teacher_ids.get(token, len(teacher_ids)), token))
-    _TRIMMED_MODELS[model["type"]](model, first, pieces, unknown)
+    _TRIM_MODEL[model["type"]](model, first, pieces, unknown)
     definition["added_tokens"] = _renumbered(definition["added_tokens"], _model_vocabulary(model), seen)
     definition["post_processor"] = None  # it names ids of the teacher
 
@@ -311,4 +308,4 @@ def _trim_unigram(model: dict[str, Any], special: list[str], pieces: set[str], u
     model["unk_id"] = tokens.index(unknown)
 
 
-_TRIMMED_MODELS = {"BPE": _trim_bpe, "Unigram": _trim_unigram, "WordLevel": _trim_words, "WordPiece": _trim_words}
+_TRIM_MODEL = {"BPE": _trim_bpe, "Unigram": _trim_unigram, "WordLevel": _trim_words, "WordPiece": _trim_words}

@@ -314,14 +314,15 @@ class DistillationTrainer(Trainer):
 
     def _known_facts(self) -> dict[str, Any]:
         args = self.args
-        objective = "mean squared error between logits"
+        loss = "mean squared error between the logits of student and teacher"
         if args.distillation_loss == "kl":
-            objective = f"KL divergence at temperature {args.temperature:g}, times its square"
-        objective = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {objective}"
+            loss = f"KL divergence of student and teacher at temperature {args.temperature:g}, times its square"
+        if args.alpha > 0:
+            loss = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {loss}"
         names = ("learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs", "max_steps")
         return {
             "label_names": [self._student_config.id2label[i] for i in range(self._student_config.num_labels)],
-            "loss": objective,
+            "loss": loss if args.alpha < 1 else "loss on gold labels",
             "optimizer": str(getattr(args.optim, "value", args.optim)),
             "seeds": [args.seed],
             "training_arguments": {

@@ -240,7 +240,7 @@ class BiLSTMForSequenceClassification(BiLSTMPreTrainedModel):
         Returns:
             `logits`, `(batch, num_labels)`, and `loss` if there are labels.
         """
-        pooled = self.bilstm(input_ids, attention_mask, token_type_ids).pooler_output
+        pooled = self.bilstm(input_ids, attention_mask, token_type_ids, return_dict=True).pooler_output
         logits = self.classifier(self.dropout(torch.relu(self.hidden(pooled))))
         loss = None
         if labels is not None:

@@ -1,0 +1,42 @@
+# Every target makes its own .venv from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+# Two things that run at once on few cores must not spin while they wait.
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help demo test test-slow lint bench clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/test  ## Distil a small teacher, without network or data: report and two predictions
+	$(BIN)/python examples/run_distill.py --output_dir out/demo
+
+test: .venv/test  ## Run the default tests
+	$(BIN)/python -m pytest
+
+test-slow: .venv/test  ## Run the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/dev  ## Check format, style, types, imports and docstrings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pydoclint -q hf_bilstm_distill
+
+bench: .venv/test  ## Run the benchmarks on a sample
+	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/%: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing into .venv: a minute or two"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	@touch $@

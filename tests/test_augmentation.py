@@ -1,0 +1,481 @@
+"""Copies that break the rules of augmentation teach the student from sentences nobody asked for."""
+
+import math
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, List, Value
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment, split_words
+from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, NO_LABEL, TEACHER_LOGITS, TEXT, TEXT_PAIR
+
+MASK = "[MASK]"
+FILMS = [
+    "a gripping film about two old friends",
+    "the dull story never finds its feet .",
+    "great fun",
+    "it 's not a bad idea , but the actors look tired",
+    "a gripping film about two old friends",
+    "",
+    "she works hard and the audience does n't care",
+]
+
+
+def by_first_letter(words: list[str]) -> list[str]:
+    """A tagger whose answers can be read off the words: those with the same first letter are of one kind."""
+    return [word[0] for word in words]
+
+
+def films(**columns: list[Any]) -> Dataset:
+    return Dataset.from_dict({TEXT: FILMS, **columns})
+
+
+def copies_of(augmenter: HeuristicAugmenter, text: str, rows: int) -> list[str]:
+    """One list of the copies of `rows` rows with the same text."""
+    rows_and_copies = augmenter({TEXT: [text] * rows}, list(range(rows)))
+    return [text for text, is_copy in zip(*rows_and_copies.values(), strict=True) if is_copy]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("A film, (not) good!", "A|film|,|(|not|)|good|!"),
+        ("I don't think it's over", "I|do|n't|think|it|'s|over"),
+        ("i did n't think it 's over", "i|did|n't|think|it|'s|over"),
+        ("WE CAN\u2019T, THEY\u2019VE", "WE|CA|N\u2019T|,|THEY|\u2019VE"),
+        ("the girls' rock'n'roll at 5 o'clock", "the|girls|'|rock'n'roll|at|5|o'clock"),
+        ("a well-made -- 1,000.5 $ -- U.S. film...", "a|well-made|--|1,000.5|$|--|U.S.|film|..."),
+        ("[MASK][MASK]s, a[MASK]", "[MASK]|[MASK]|s|,|a|[MASK]"),
+        ("cafe\u0301 हिन्दी good👍🏽 👩‍👩‍👧 🇩🇪", "cafe\u0301|हिन्दी|good|👍🏽|👩‍👩‍👧|🇩🇪"),
+        (" \n\t ", ""),
+        ("", ""),
+    ],
+)
+def test_words_and_marks_come_apart(text: str, words: str) -> None:
+    """ "film," counted as a word of its own, or emoji and accents cut in two."""
+    assert "|".join(split_words(text)[1::2]) == words
+
+
+@given(st.text() | st.text(alphabet="an't \u2019s.-[MASK]\u0301\u200d😀👩\n"))
+def test_pieces_are_the_text(text: str) -> None:
+    """Spaces lost or words changed in copies that nothing was done to."""
+    pieces = split_words(text)
+    assert "".join(pieces) == text
+    assert all(not gap or gap.isspace() for gap in pieces[::2])
+    assert all(word and not any(map(str.isspace, word)) for word in pieces[1::2])
+
+
+def test_a_tenth_of_the_words_is_masked_and_a_tenth_replaced() -> None:
+    """Rates other than those asked for, or a mask and a replacement drawn apart from one another."""
+    text = " ".join(f"w{number}" for number in range(100))
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0.1, p_pos=0.2, p_ngram=0, tagger=by_first_letter)
+    augmenter.fit(Dataset.from_dict({TEXT: ["wow"]}))
+    counts = Counter(word for copy in copies_of(augmenter, text, 500) for word in copy.split())
+    # 50,000 words: a standard deviation of 0.0013 for 0.1 and 0.0018 for 0.2; four of them are allowed.
+    assert counts[MASK] / 50_000 == pytest.approx(0.1, abs=0.0054)
+    assert counts["wow"] / 50_000 == pytest.approx(0.2, abs=0.0072)
+
+
+def test_replacements_are_drawn_as_often_as_they_were_counted() -> None:
+    """All words of a kind alike, as if rare words were frequent."""
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0, p_pos=1, p_ngram=0, tagger=by_first_letter)
+    augmenter.fit(Dataset.from_dict({TEXT: ["sea sun sun [MASK] sea sun", "sky sun tea tin sun sea"]}))
+    counts = Counter(word for copy in copies_of(augmenter, "some " * 10 + "time", 1000) for word in copy.split())
+    # Of the 9 words with s: 5 sun, 3 sea, 1 sky. 10,000 draws: a standard deviation below 0.005.
+    assert counts["sun"] / 10_000 == pytest.approx(5 / 9, abs=0.02)
+    assert counts["sea"] / 10_000 == pytest.approx(3 / 9, abs=0.02)
+    assert counts["sky"] / 10_000 == pytest.approx(1 / 9, abs=0.02)
+    assert counts["tea"] / 1000 == pytest.approx(1 / 2, abs=0.06)
+    assert set(counts) == {"sun", "sea", "sky", "tea", "tin"}
+
+
+def test_ngrams_of_each_length_begin_everywhere() -> None:
+    """The last words of a sentence never seen in an n-gram, or one length more often than another."""
+    words = [f"w{number}" for number in range(8)]
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0, p_pos=0, p_ngram=1)
+    ngrams = [copy.split() for copy in copies_of(augmenter, " ".join(words), 20_000)]
+    assert all(ngram == words[(start := words.index(ngram[0])) : start + len(ngram)] for ngram in ngrams)
+    counts = Counter((len(ngram), words.index(ngram[0])) for ngram in ngrams)
+    assert set(counts) == {(length, start) for length in range(1, 6) for start in range(8 - length + 1)}
+    for (length, _), count in counts.items():
+        expected = 20_000 / 5 / (8 - length + 1)
+        assert abs(count - expected) < 4.5 * math.sqrt(expected)
+
+
+def test_a_quarter_of_the_copies_are_ngrams() -> None:
+    """Whole copies cut, or n-grams far too rare."""
+    text = "one two three four five six seven"
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0.5, p_pos=0, p_ngram=0.25)
+    lengths = [len(copy.split()) for copy in copies_of(augmenter, text, 10_000)]
+    assert sum(length < 7 for length in lengths) / 10_000 == pytest.approx(0.25, abs=0.02)
+
+
+def test_texts_too_short_for_an_ngram_stay_whole() -> None:
+    """Short phrases without copies, or with empty ones."""
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=1, p_pos=0, p_ngram=1, mask_token="<mask>")
+    lengths = Counter(len(copy.split()) for copy in copies_of(augmenter, " so it goes ", 5000))
+    # n = 1 and n = 2 cut; 3, 4 and 5 do not.
+    assert lengths[1] / 5000 == pytest.approx(1 / 5, abs=0.03)
+    assert lengths[2] / 5000 == pytest.approx(1 / 5, abs=0.03)
+    assert lengths[3] / 5000 == pytest.approx(3 / 5, abs=0.03)
+
+
+WORDS = st.sampled_from(["ant", "ape", "bee", "bat", "bear", "cat", "cow", "b", MASK, "😀"])
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    corpus=st.lists(st.lists(WORDS, max_size=6), min_size=1, max_size=4),
+    words=st.lists(WORDS, max_size=9),
+    p_mask=st.sampled_from([0, 0.3]),
+    seed=st.integers(),
+)
+def test_copies_hold_own_words_words_of_the_same_kind_and_masks_only(
+    corpus: list[list[str]], words: list[str], p_mask: float, seed: int
+) -> None:
+    """Words from nowhere, nouns in the place of verbs, or words out of order."""
+    augmenter = HeuristicAugmenter(p_mask=p_mask, p_pos=0.4, p_ngram=0.5, tagger=by_first_letter, seed=seed)
+    augmenter.fit(Dataset.from_dict({TEXT: [" ".join(row) for row in corpus]}))
+    known = {word for row in corpus for word in row} - {MASK}
+
+    def may_stand_for(new: str, old: str) -> bool:
+        is_replacement = old != MASK and new in known and new[0] == old[0]
+        return new == old or (new == MASK and p_mask > 0) or is_replacement
+
+    for copy in copies_of(augmenter, " ".join(words), 1):
+        found = copy.split()
+        assert len(found) == len(words) or 1 <= len(found) <= 5
+        assert any(
+            all(may_stand_for(new, old) for new, old in zip(found, words[start:], strict=False))
+            for start in range(len(words) - len(found) + 1)
+        )
+
+
+def test_masks_that_stand_in_a_text_stay() -> None:
+    """A mask of the user's own replaced by a noun."""
+    augmenter = HeuristicAugmenter(p_mask=0, p_pos=1, p_ngram=0)
+    augmenter.fit(Dataset.from_dict({TEXT: ["a good film and a bad [MASK]"] * 5}))
+    for copy in copies_of(augmenter, "[MASK] or a nice film, [MASK].", 20):
+        words = split_words(copy)[1::2]
+        assert [number for number, word in enumerate(words) if word == MASK] == [0, 6]
+
+
+def test_replaced_words_do_not_grow_together() -> None:
+    """ "don't" becoming "dovery"; a space put where nothing was changed."""
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0, p_pos=1, p_ngram=0, tagger=lambda words: ["X"] * len(words))
+    augmenter.fit(Dataset.from_dict({TEXT: ["very"]}))
+    assert copies_of(augmenter, "I don't (know).", 1) == [" ".join(["very"] * 7)]
+    augmenter.fit(Dataset.from_dict({TEXT: ["!"]}))
+    assert copies_of(augmenter, "I don't  know.", 1) == ["! !!  !!"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t"])
+def test_blank_texts_have_no_copies(text: str) -> None:
+    """A crash, or empty rows for the teacher to label."""
+    dataset = Dataset.from_dict({TEXT: [text, "a film"]})
+    rows = augment(dataset, HeuristicAugmenter(p_ngram=1))
+    assert [row for row in rows[TEXT][:] if not row.strip()] == [text]
+
+
+def test_probabilities_of_zero_make_no_copies() -> None:
+    """Copies of a text that is put together in another way than it was."""
+    texts = ["I don't  know,   really… ", "it 's 5 o'clock -- somewhere!"]
+    augmenter = HeuristicAugmenter(p_mask=0, p_pos=0, p_ngram=0)
+    assert augment(Dataset.from_dict({TEXT: texts}), augmenter)[TEXT][:] == texts
+
+
+def test_copies_of_pairs_change_the_first_the_second_and_both_in_turn() -> None:
+    """Pairs in which the same text is always changed, or three times as many copies as asked for."""
+    augmenter = HeuristicAugmenter(n_iter=3, p_mask=1, p_pos=0, p_ngram=0)
+    rows = augmenter({TEXT: ["a b"], TEXT_PAIR: ["c"]}, [0])
+    masked = "[MASK] [MASK]"
+    assert rows[TEXT] == ["a b", masked, "a b", masked]
+    assert rows[TEXT_PAIR] == ["c", "c", MASK, MASK]
+    assert rows[AUGMENTED] == [False, True, True, True]
+
+
+def test_texts_of_a_pair_are_cut_apart_from_each_other() -> None:
+    """The same n-gram kept in both texts, as if they were one."""
+    augmenter = HeuristicAugmenter(n_iter=3, p_mask=0, p_pos=0, p_ngram=1)
+    text = "one two three four five six"
+    rows = augmenter({TEXT: [text] * 2000, TEXT_PAIR: [text] * 2000}, list(range(2000)))
+    both = [pair for pair in zip(rows[TEXT], rows[TEXT_PAIR], strict=True) if text not in pair]
+    assert len(both) == 2000
+    same_length = sum(len(first.split()) == len(second.split()) for first, second in both)
+    assert same_length / 2000 == pytest.approx(1 / 5, abs=0.04)
+
+
+def test_words_of_both_texts_of_a_pair_are_counted() -> None:
+    """Replacements from the first texts only."""
+    augmenter = HeuristicAugmenter(p_mask=0, p_pos=1, p_ngram=0, tagger=by_first_letter)
+    augmenter.fit(Dataset.from_dict({TEXT: ["sun"], TEXT_PAIR: ["sea"]}))
+    rows = augmenter({TEXT: ["s"], TEXT_PAIR: ["s"]}, [0])
+    assert set(rows[TEXT][1:]) | set(rows[TEXT_PAIR][1:]) == {"s", "sun", "sea"}
+
+
+def test_row_is_followed_by_its_copies_and_keeps_its_columns() -> None:
+    """Columns that slip against their rows, or gold labels on texts nobody has labelled."""
+    labels, numbers = [1, 0, 1, 0, 1, 0, 1], [10, 11, 12, 13, 14, 15, 16]
+    rows = augment(films(label=labels, number=numbers), HeuristicAugmenter(n_iter=4))
+    assert rows.column_names == [TEXT, LABEL, "number", AUGMENTED]
+    originals = [row for row in rows if not row[AUGMENTED]]
+    assert [row[TEXT] for row in originals] == FILMS
+    assert [row[LABEL] for row in originals] == labels
+    assert [row["number"] for row in originals] == numbers
+    copies = [row for row in rows if row[AUGMENTED]]
+    assert {row[LABEL] for row in copies} == {NO_LABEL}
+    assert rows["number"][:] == sorted(rows["number"][:])
+    assert {row["number"] for row in copies} == {10, 11, 12, 13, 14, 16}  # the text of 15 is empty
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "new_feature"),
+    [
+        ([1, 0] * 3 + [1], ClassLabel(names=["bad", "good"]), Value("int64")),
+        ([True, False] * 3 + [True], Value("bool"), Value("int64")),
+        ([1, 0] * 3 + [1], Value("uint8"), Value("int64")),
+        ([0.5, 2.5] * 3 + [0.5], Value("float32"), Value("float32")),
+        ([[1, 0], [0, 0]] * 3 + [[1, 1]], List(Value("int64")), List(Value("float32"))),
+        (
+            [[1.0, 0.0], [0.0, 0.0]] * 3 + [[1.0, 1.0]],
+            List(Value("float64"), length=2),
+            List(Value("float64"), length=2),
+        ),
+        ([None] * 7, Value("null"), Value("null")),
+    ],
+    ids=["class", "bool", "unsigned", "float", "integers", "floats", "none"],
+)
+def test_copies_have_no_label_of_any_type(labels: list[Any], feature: Any, new_feature: Any) -> None:
+    """-100 among scores or multi-label rows, where it would be learned."""
+    dataset = films(label=labels).cast_column(LABEL, feature)
+    rows = augment(dataset, HeuristicAugmenter(n_iter=3))
+    if feature != List(Value("int64")):
+        assert rows.features[LABEL] == new_feature
+    assert rows.filter(lambda is_copy: not is_copy, input_columns=AUGMENTED)[LABEL][:] == labels
+    unlabelled = rows.filter(bool, input_columns=AUGMENTED)[LABEL][:]
+    assert unlabelled
+    for label in unlabelled:
+        values = label if isinstance(label, list) else [label]
+        expected = {"float32": math.isnan, "float64": math.isnan, "null": lambda value: value is None}
+        dtype = getattr(new_feature, "feature", new_feature).dtype
+        assert all(expected.get(dtype, lambda value: value == NO_LABEL)(value) for value in values)
+
+
+def test_text_comes_out_as_plain_strings() -> None:
+    """Sets from pandas that cannot be joined with others afterwards."""
+    dataset = films().cast_column(TEXT, Value("large_string")).with_format("numpy")
+    assert augment(dataset, HeuristicAugmenter(n_iter=1)).features[TEXT] == Value("string")
+
+
+@pytest.mark.parametrize(
+    ("columns", "error"),
+    [
+        ({LABEL: ["good"] * 7}, "'label' holds string, but labels must be numbers"),
+        ({TEACHER_LOGITS: [[0.1, 0.2]] * 7}, "'teacher_logits'.*Augment first, then label"),
+        ({AUGMENTED: [False] * 7}, "'augmented': it was augmented before"),
+    ],
+    ids=["names", "logits", "twice"],
+)
+def test_columns_that_copies_cannot_have_are_refused(columns: dict[str, list[Any]], error: str) -> None:
+    """Logits of one text given to another."""
+    with pytest.raises(ValueError, match=error):
+        augment(films(**columns), HeuristicAugmenter())
+
+
+def test_direct_map_refuses_logits_too() -> None:
+    """Logits of one text given to another by those who call `map` themselves."""
+    with pytest.raises(ValueError, match="Augment first"):
+        HeuristicAugmenter(p_pos=0)({TEXT: ["a"], TEACHER_LOGITS: [[0.1]]}, [0])
+
+
+def test_duplicates_are_those_a_set_of_strings_finds() -> None:
+    """A text labelled twice by the teacher, or a row of the user's own lost."""
+    texts = [*FILMS, "great", "[MASK] fun", "[MASK]", "great fun", " great fun"] * 2
+    dataset = Dataset.from_dict({TEXT: texts})
+    augmenter = HeuristicAugmenter().fit(dataset)
+    with_duplicates = dataset.map(augmenter, batched=True, with_indices=True, remove_columns=[TEXT])
+    seen, expected = set(texts), []
+    for row in with_duplicates:
+        if not row[AUGMENTED] or row[TEXT] not in seen:
+            expected.append((row[TEXT], row[AUGMENTED]))
+            seen.add(row[TEXT])
+    rows = augment(dataset, augmenter)
+    assert list(zip(rows[TEXT][:], rows[AUGMENTED][:], strict=True)) == expected
+    assert len(expected) < len(with_duplicates)
+
+
+def test_copies_of_a_row_differ_without_augment_too() -> None:
+    """Twenty equal copies of a short phrase for those who call `map` themselves."""
+    augmenter = HeuristicAugmenter(n_iter=20, p_mask=1, p_pos=0, p_ngram=0)
+    assert augmenter({TEXT: ["so", MASK]}, [0, 1])[TEXT] == ["so", MASK, MASK]
+
+
+def test_pairs_with_one_text_in_common_are_no_duplicates() -> None:
+    """Copies dropped because one of their two texts was seen before."""
+    dataset = Dataset.from_dict({TEXT: ["a b", "a b"], TEXT_PAIR: ["c", "d"]})
+    rows = augment(dataset, HeuristicAugmenter(n_iter=3, p_mask=1, p_pos=0, p_ngram=0))
+    both = "[MASK] [MASK]"
+    pairs = [("a b", "c"), (both, "c"), ("a b", MASK), (both, MASK), ("a b", "d"), (both, "d")]
+    assert list(zip(rows[TEXT][:], rows[TEXT_PAIR][:], strict=True)) == pairs
+
+
+def test_no_copies_asked_for_are_none_made() -> None:
+    """A set without the column that later stages read."""
+    rows = augment(films(), HeuristicAugmenter(n_iter=0))
+    assert rows[TEXT][:] == FILMS
+    assert rows[AUGMENTED][:] == [False] * len(FILMS)
+
+
+def test_rows_depend_on_neither_batches_nor_global_state() -> None:
+    """Another transfer set on another machine."""
+    dataset = films()
+    augmenter = HeuristicAugmenter(seed=3).fit(dataset)
+    maps = [
+        dataset.map(augmenter, batched=True, batch_size=size, with_indices=True, remove_columns=[TEXT])
+        for size in (1, 3, 1000)
+    ]
+    assert maps[0][:] == maps[1][:] == maps[2][:]
+
+
+@pytest.mark.multiprocess
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_rows_do_not_depend_on_the_number_of_processes() -> None:
+    """Another transfer set with `num_proc`."""
+    dataset = Dataset.from_dict({TEXT: FILMS * 5})
+    one, two = (augment(dataset, HeuristicAugmenter(), num_proc=processes) for processes in (None, 2))
+    assert one[:] == two[:]
+
+
+def test_seed_and_row_change_the_copies() -> None:
+    """The same masks in every row, or a seed that does nothing."""
+    dataset = Dataset.from_dict({TEXT: [FILMS[3], FILMS[3]]})
+    augmenter, other = HeuristicAugmenter(seed=1).fit(dataset), HeuristicAugmenter(seed=2).fit(dataset)
+    first, second = (augmenter({TEXT: [FILMS[3]]}, [row])[TEXT] for row in (0, 1))
+    assert first != second
+    assert first != other({TEXT: [FILMS[3]]}, [0])[TEXT]
+
+
+def test_pickled_augmenter_makes_the_same_copies() -> None:
+    """An augmenter that cannot be sent to another process."""
+    augmenter = HeuristicAugmenter().fit(films())
+    again = pickle.loads(pickle.dumps(augmenter))
+    assert again({TEXT: FILMS}, list(range(7))) == augmenter({TEXT: FILMS}, list(range(7)))
+
+
+FINGERPRINTS = """
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+from hf_bilstm_distill.augmentation import HeuristicAugmenter
+dataset = Dataset.from_dict({"text": %r})
+augmenter = HeuristicAugmenter().fit(dataset)
+augmenter({"text": ["a film"]}, [0])
+rows = dataset.map(augmenter, batched=True, with_indices=True, remove_columns=["text"])
+print(Hasher.hash(augmenter), rows._fingerprint)
+"""
+
+
+@pytest.mark.multiprocess
+def test_fingerprint_is_the_same_in_every_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hours of work done again because the cache is never found."""
+    other_order_of_sets = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    other_process = subprocess.run(
+        [sys.executable, "-c", FINGERPRINTS % FILMS],
+        env={**os.environ, "PYTHONHASHSEED": other_order_of_sets},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    exec(FINGERPRINTS % FILMS, {})
+    assert capsys.readouterr().out == other_process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"p_mask": -0.1}, "p_mask must lie between 0 and 1, got -0.1"),
+        ({"p_pos": 1.5}, "p_pos must lie between 0 and 1, got 1.5"),
+        ({"p_ngram": math.nan}, "p_ngram must lie between 0 and 1, got nan"),
+        ({"p_mask": 0.7, "p_pos": 0.5}, r"at most 1, got 0.7 \+ 0.5. Lower one"),
+        ({"n_iter": -1}, "n_iter must be a whole number of copies, 0 or more, got -1"),
+        ({"n_iter": 2.5}, "got 2.5"),
+        ({"mask_token": ""}, "mask_token must be one word"),
+        ({"mask_token": "a mask"}, "got 'a mask'"),
+        ({"tagger": "lexikon"}, "no tagger 'lexikon'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(arguments: dict[str, Any], error: str) -> None:
+    """A typing error found after an hour of tagging."""
+    with pytest.raises(ValueError, match=error):
+        HeuristicAugmenter(**arguments)
+
+
+def test_augmenter_that_has_counted_nothing_says_so() -> None:
+    """Copies without replacements, silently."""
+    with pytest.raises(RuntimeError, match=r"Call fit\(dataset\) first, or set p_pos to 0"):
+        HeuristicAugmenter()({TEXT: ["a film"]}, [0])
+
+
+def test_no_replacements_need_no_tagger() -> None:
+    """NLTK asked for where nothing is tagged."""
+
+    def out_of_reach(words: list[str]) -> list[str]:
+        raise AssertionError("tagged")
+
+    augmenter = HeuristicAugmenter(p_pos=0, tagger=out_of_reach)
+    assert augmenter.is_fitted
+    assert len(augment(films(), augmenter)) > len(FILMS)
+
+
+def test_row_is_tagged_once_whatever_the_number_of_copies() -> None:
+    """Hours of tagging the same sentence twenty times."""
+    sentences = []
+
+    def noting(words: list[str]) -> list[str]:
+        sentences.append(words)
+        return ["X"] * len(words)
+
+    augmenter = HeuristicAugmenter(n_iter=20, tagger=noting).fit(films())
+    assert len(sentences) == len(FILMS)
+    augmenter({TEXT: FILMS}, list(range(7)))
+    assert len(sentences) == 2 * len(FILMS)
+
+
+def test_augment_leaves_the_augmenter_as_it_was() -> None:
+    """The words of one set in the copies of the next."""
+    augmenter = HeuristicAugmenter(p_mask=0, p_pos=1, p_ngram=0, tagger=by_first_letter)
+    augment(Dataset.from_dict({TEXT: ["sun sea sky"]}), augmenter)
+    assert not augmenter.is_fitted
+    rows = augment(Dataset.from_dict({TEXT: ["some salt"]}), augmenter)
+    assert {word for text in rows[TEXT] for word in text.split()} == {"some", "salt"}
+
+
+def test_fitted_augmenter_keeps_its_words() -> None:
+    """The words of the training set forgotten when a set without labels is augmented."""
+    augmenter = HeuristicAugmenter(p_mask=0, p_pos=1, p_ngram=0, tagger=by_first_letter)
+    augmenter.fit(Dataset.from_dict({TEXT: ["sun sea sky"]}))
+    rows = augment(Dataset.from_dict({TEXT: ["some"]}), augmenter)
+    assert set(rows[TEXT]) == {"some", "sun", "sea", "sky"}
+
+
+@pytest.mark.parametrize(
+    "columns", [{"sentence": ["a"]}, {TEXT: ["a", None]}, {TEXT: []}], ids=["name", "none", "no rows"]
+)
+def test_sets_without_texts_are_refused(columns: dict[str, list[Any]]) -> None:
+    """A crash in the middle of the work."""
+    with pytest.raises(ValueError, match="dataset has no"):
+        augment(Dataset.from_dict(columns), HeuristicAugmenter())
+
+
+def test_numbers_of_copies_and_duplicates_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """No way to see why a set is smaller than n_iter times its rows."""
+    with caplog.at_level("INFO", logger="hf_bilstm_distill.augmentation"):
+        rows = augment(films(), HeuristicAugmenter(n_iter=5))
+    duplicates = len(FILMS) * 6 - len(rows)
+    assert f"Augmented 7 rows: 35 copies made, {duplicates} of them duplicates." in caplog.text
