@@ -1,6 +1,6 @@
 """From rows of text to batches of tensors: tokenize a transfer set, and pad its rows together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,10 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.utils import logging
 
+from hf_bilstm_distill.losses import has_gold_label
 from hf_bilstm_distill.transfer_set import (
     LABEL,
     NO_LABEL,
@@ -20,6 +23,8 @@ from hf_bilstm_distill.transfer_set import (
     check_texts,
     logits_array,
 )
+
+logger = logging.get_logger(__name__)
 
 LABELS = "labels"
 LENGTH = "length"
@@ -118,6 +123,33 @@ class DistillationCollator:
         return batch
 
 
+class EpochLengthSampler(LengthGroupedSampler):
+    """Group rows of similar length, in an order drawn from the seed and the epoch alone.
+
+    transformers draws the order from the global generator. A run resumed in the middle of an epoch would get another
+    order than it had: some rows twice, others never.
+
+    Args:
+        sampler: What to group, and by how many rows.
+        seed: The seed of the data's order.
+        epoch: Tells the current epoch.
+    """
+
+    def __init__(self, sampler: LengthGroupedSampler, seed: int, epoch: Callable[[], int]) -> None:
+        super().__init__(sampler.batch_size, lengths=sampler.lengths)
+        self._seed = seed
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """Draw the order of an epoch.
+
+        Returns:
+            Positions of rows.
+        """
+        self.generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch())
+        return super().__iter__()
+
+
 def check_padding(tokenizer: Any, config: Any) -> None:
     """Stop if tokenizer and student do not pad with the same token.
 
@@ -160,6 +192,39 @@ def check_encoded(dataset: Dataset, config: Any, name: str) -> None:
         check_logits(logits_array(dataset), config.num_labels, name)
     if LABELS in dataset.column_names:
         _check_labels(dataset, config, name)
+
+
+def check_terms(dataset: Dataset, alpha: float, *, has_teacher: bool) -> None:
+    """Stop if no row of the training set carries a term of the loss that counts; warn of rows that carry none.
+
+    Args:
+        dataset: A result of `encode`, checked by `check_encoded`.
+        alpha: Weight of the gold labels.
+        has_teacher: Whether a teacher gives the logits of rows where the set has no column of them.
+
+    Raises:
+        ValueError: If gold labels or logits are missing altogether.
+    """
+    labelled, taught = 0, len(dataset) if has_teacher else 0
+    if LABELS in dataset.column_names:
+        labelled = int(has_gold_label(torch.tensor(np.asarray(dataset[LABELS][:]))).sum())
+    if TEACHER_LOGITS in dataset.column_names:
+        taught = int((~np.isnan(logits_array(dataset)).all(axis=1)).sum())
+    if alpha < 1 and taught == 0:
+        raise ValueError(
+            f"alpha={alpha} learns from a teacher, but train_dataset has no logits in a column {TEACHER_LOGITS!r} "
+            f"and there is no teacher_model. Its columns are {dataset.column_names}. Label it with "
+            "label_with_teacher()."
+        )
+    if alpha > 0 and labelled == 0:
+        raise ValueError(f"alpha={alpha} learns from gold labels, but train_dataset has none. Use alpha=0.")
+    if alpha in (0, 1):
+        source, useful = ("logits of the teacher", taught) if alpha == 0 else ("gold label", labelled)
+        if useful < len(dataset):
+            logger.warning(
+                f"{len(dataset) - useful} of {len(dataset)} training rows have no {source}: with alpha={alpha} "
+                "they teach nothing."
+            )
 
 
 def _check_labels(dataset: Dataset, config: Any, name: str) -> None:

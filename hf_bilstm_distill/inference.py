@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
@@ -173,7 +174,8 @@ class TextClassifier:
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(serialize({"": tensor.contiguous().cpu()}))
-        digest.update(self.model.config.to_json_string().encode())
+        config = {name: value for name, value in self.model.config.to_dict().items() if name != "_name_or_path"}
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(_tokenizer_text(self.tokenizer).encode())
         digest.update(repr((self.max_length, self._order)).encode())
         return digest.hexdigest()

@@ -50,10 +50,10 @@ def load_file(path: str | Path) -> Dataset:
     try:
         dataset = load_dataset(builder, data_files=str(path), **options)["train"]
     except Exception as error:  # every reader has its own errors; the innermost says what is wrong with the file
-        cause = error.__cause__ or error
-        raise ValueError(f"{path} cannot be read as {builder}: {str(cause).strip().splitlines()[0]}") from error
-    if len(dataset) == 0:
-        raise ValueError(f"{path} has no rows.")
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        if "corresponds to no data" in reason:  # what `datasets` says of a table without rows
+            raise ValueError(f"{path} has no rows.") from error
+        raise ValueError(f"{path} cannot be read as {builder}: {reason}") from error
     return dataset
 
 

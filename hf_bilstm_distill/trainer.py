@@ -1,7 +1,7 @@
 """A `Trainer` that learns from a teacher's logits, stored in a column or given by a teacher in the loop."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +10,9 @@ import torch
 import transformers
 from datasets import Dataset
 from torch import Tensor, nn
+from torch.utils.data import Sampler
 from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
@@ -19,13 +21,15 @@ from hf_bilstm_distill.collation import (
     TEACHER_INPUTS,
     TEACHER_PREFIX,
     DistillationCollator,
+    EpochLengthSampler,
     check_encoded,
     check_padding,
+    check_terms,
 )
 from hf_bilstm_distill.losses import distillation_loss, hard_label_loss, has_gold_label
 from hf_bilstm_distill.model_card import CardFacts, save_card
 from hf_bilstm_distill.training_args import ADADELTA, DistillationTrainingArguments
-from hf_bilstm_distill.transfer_set import TEACHER_LOGITS, logits_array, match_labels
+from hf_bilstm_distill.transfer_set import TEACHER_LOGITS, match_labels
 
 logger = logging.get_logger(__name__)
 
@@ -39,8 +43,8 @@ class DistillationTrainer(Trainer):
 
     Each of the two losses is the mean over the rows of a step that carry it: rows with a gold label, rows with
     logits of the teacher. A step is what one update of the weights sees, so the loss is the same however the step is
-    spread over accumulated batches and processes. Both terms are logged beside the loss, and evaluation adds the share
-    of rows on which student and teacher choose the same label.
+    spread over accumulated batches and processes. Both terms are logged beside the loss. Evaluation adds the share of
+    rows on which student and teacher choose the same label, and leaves out a value that its rows cannot give.
 
     The teacher's logits stand in the column `teacher_logits` (float32, in the order of the student's labels; None or
     NaN in rows without), or, where there is no such column, come from `teacher_model`, which reads its own inputs (see
@@ -117,6 +121,8 @@ class DistillationTrainer(Trainer):
             The batches; and the number of rows with gold labels and of rows with teacher logits, `(2,)`.
         """
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.state.global_step == self._globalstep_last_logged:  # the run begins here, or after a log entry
+            self._logged_terms, self._logged_steps = {}, 0
         self._logged_steps += 1
         counts = sum((self._count_rows(batch) for batch in batches), torch.zeros(2)).to(device)
         if self.args.world_size > 1:
@@ -150,19 +156,10 @@ class DistillationTrainer(Trainer):
             if name not in (LABELS, TEACHER_LOGITS) and not name.startswith(TEACHER_PREFIX)
         }
         outputs = model(**student_inputs)
-        logits = outputs["logits"].float()
-        counts = counts.to(logits.device)
-        sums = {
-            HARD_LOSS: self._hard_label_sum(logits, inputs.get(LABELS)),
-            DISTILLATION_LOSS: self._distillation_sum(logits, self._teacher_logits(inputs)),
-        }
-        means = {
-            name: total / count.clamp(min=1)
-            for (name, total), count in zip(sums.items(), counts.to(logits.device), strict=True)
-        }
-        loss = self.args.alpha * means[HARD_LOSS] + (1 - self.args.alpha) * means[DISTILLATION_LOSS]
+        terms = self._terms(outputs["logits"].float(), inputs.get(LABELS), self._teacher_logits(inputs), counts)
+        loss = self._weighted(terms)
         if in_training:
-            for name, mean in means.items():
+            for name, mean in terms.items():
                 self._logged_terms[name] = self._logged_terms.get(name, 0) + mean.detach()
             loss = loss * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, outputs) if return_outputs else loss
@@ -178,15 +175,24 @@ class DistillationTrainer(Trainer):
             terms = torch.stack(list(self._logged_terms.values()))
             totals = self.accelerator.gather(terms[None]).sum(dim=0) / self._logged_steps
             logs.update(zip(self._logged_terms, totals.tolist(), strict=True))
-            self._logged_terms, self._logged_steps = {}, 0
         super().log(logs, start_time)
 
     def _count_rows(self, batch: Mapping[str, Tensor]) -> Tensor:
         labelled = int(has_gold_label(batch[LABELS]).sum()) if LABELS in batch else 0
-        taught = len(batch["input_ids"]) if self.teacher_model is not None else 0
         if TEACHER_LOGITS in batch:
             taught = int((~batch[TEACHER_LOGITS].isnan().all(dim=1)).sum())
+        else:
+            taught = len(batch["input_ids"]) if self.teacher_model is not None else 0
         return torch.tensor([labelled, taught], dtype=torch.float32)
+
+    def _terms(
+        self, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None, counts: Tensor
+    ) -> dict[str, Tensor]:
+        sums = torch.stack([self._hard_label_sum(logits, labels), self._distillation_sum(logits, teacher_logits)])
+        return dict(zip((HARD_LOSS, DISTILLATION_LOSS), sums / counts.to(sums.device).clamp(min=1), strict=True))
+
+    def _weighted(self, terms: Mapping[str, Tensor]) -> Tensor:
+        return self.args.alpha * terms[HARD_LOSS] + (1 - self.args.alpha) * terms[DISTILLATION_LOSS]
 
     def _hard_label_sum(self, logits: Tensor, labels: Tensor | None) -> Tensor:
         if labels is None:
@@ -202,10 +208,14 @@ class DistillationTrainer(Trainer):
         return losses.masked_fill(missing, 0.0).sum()
 
     def _teacher_logits(self, inputs: Mapping[str, Tensor]) -> Tensor | None:
-        if self.teacher_model is None or TEACHER_LOGITS in inputs:
-            return inputs.get(TEACHER_LOGITS)
+        stored, num_labels = inputs.get(TEACHER_LOGITS), self._student_config.num_labels
+        if stored is not None and stored.shape[1] != num_labels and stored.isnan().all():
+            stored = stored[:, :1].expand(-1, num_labels)  # the collator cannot know the width of what no row has
+        if self.teacher_model is None or stored is not None:
+            return stored
+        self._check_teacher_inputs(inputs, "The batch")
         own = {name.removeprefix(TEACHER_PREFIX): inputs[name] for name in TEACHER_INPUTS if name in inputs}
-        if not own:  # the same vocabulary, as `_check_teacher_inputs` has made sure
+        if not own:  # the same vocabulary
             own = {name: inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in inputs}
         with torch.no_grad():
             return self.teacher_model(**own).logits.float()[:, self._label_order]
@@ -228,7 +238,7 @@ class DistillationTrainer(Trainer):
             ignore_keys: Not used: the outputs other than the logits are left out.
 
         Returns:
-            The loss (None if there is nothing to compare with), the logits, and the labels and teacher logits.
+            The loss, if it alone is asked for; the logits; and the labels and teacher logits.
         """
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -236,8 +246,10 @@ class DistillationTrainer(Trainer):
             known = {name: values.detach() for name, values in targets.items() if values is not None}
             # With the teacher's logits at hand the teacher need not run twice.
             loss, outputs = self.compute_loss(model, {**inputs, **known}, return_outputs=True)
-        loss = loss.detach() if known else None
-        return (loss, None, None) if prediction_loss_only else (loss, outputs["logits"].detach().float(), known or None)
+        if prediction_loss_only:
+            return (loss.detach() if known else None), None, None
+        # Batches differ in how many rows carry a term, so their losses have no mean: see `_compute_metrics`.
+        return None, outputs["logits"].detach().float(), known or None
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate, and give the gold labels as `label_ids`, as `Trainer` does.
@@ -256,7 +268,7 @@ class DistillationTrainer(Trainer):
     def _compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
         targets = cast(dict[str, np.ndarray], prediction.label_ids)
         predictions = cast(np.ndarray, prediction.predictions)
-        metrics: dict[str, float] = {}
+        metrics = self._losses(predictions, targets)
         labels = targets.get(LABELS)
         if labels is not None and self._user_compute_metrics is not None:
             gold = has_gold_label(torch.from_numpy(labels)).numpy()
@@ -270,7 +282,25 @@ class DistillationTrainer(Trainer):
                 metrics[AGREEMENT] = float(same[known].mean())
         return metrics
 
+    def _losses(self, predictions: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return the terms that some row carries; and the loss, if no term that it weighs is missing."""
+        known = {name: torch.from_numpy(values) for name, values in targets.items()}
+        counts = self._count_rows(known)
+        terms = self._terms(torch.from_numpy(predictions), known.get(LABELS), known.get(TEACHER_LOGITS), counts)
+        losses = {name: float(mean) for (name, mean), count in zip(terms.items(), counts, strict=True) if count > 0}
+        weights = {HARD_LOSS: self.args.alpha, DISTILLATION_LOSS: 1 - self.args.alpha}
+        if all(name in losses for name, weight in weights.items() if weight > 0):
+            losses["loss"] = float(self._weighted(terms))
+        return losses
+
     # ---- what Trainer must know ----
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        if not isinstance(sampler, LengthGroupedSampler):
+            return sampler
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochLengthSampler(sampler, seed, lambda: int(self.state.epoch or 0))
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
@@ -344,42 +374,19 @@ class DistillationTrainer(Trainer):
         for name, dataset in {"train_dataset": self.train_dataset, **evaluation}.items():
             if isinstance(dataset, Dataset):  # a stream cannot be looked through
                 check_encoded(dataset, self._student_config, name)
-                self._check_teacher_inputs(dataset, name)
+                self._check_teacher_inputs(dataset.column_names, name)
         if isinstance(self.train_dataset, Dataset):
-            self._check_terms(self.train_dataset)
+            check_terms(self.train_dataset, self.args.alpha, has_teacher=self.teacher_model is not None)
 
-    def _check_teacher_inputs(self, dataset: Dataset, name: str) -> None:
-        if self.teacher_model is None or TEACHER_LOGITS in dataset.column_names:
+    def _check_teacher_inputs(self, columns: Collection[str], name: str) -> None:
+        if self.teacher_model is None or TEACHER_LOGITS in columns:
             return
         teacher_size, student_size = self.teacher_model.config.vocab_size, self._student_config.vocab_size
-        if TEACHER_INPUTS[0] not in dataset.column_names and teacher_size != student_size:
+        if TEACHER_INPUTS[0] not in columns and teacher_size != student_size:
             raise ValueError(
                 f"{name} has no inputs for the teacher, whose vocabulary ({teacher_size} tokens) is not the student's "
                 f"({student_size}). Pass teacher_tokenizer to encode()."
             )
-
-    def _check_terms(self, dataset: Dataset) -> None:
-        labelled, taught = 0, len(dataset) if self.teacher_model is not None else 0
-        if LABELS in dataset.column_names:
-            labelled = int(has_gold_label(torch.tensor(np.asarray(dataset[LABELS][:]))).sum())
-        if TEACHER_LOGITS in dataset.column_names:
-            taught = int((~np.isnan(logits_array(dataset)).all(axis=1)).sum())
-        alpha = self.args.alpha
-        if alpha < 1 and taught == 0:
-            raise ValueError(
-                f"alpha={alpha} learns from a teacher, but train_dataset has no logits in a column {TEACHER_LOGITS!r} "
-                f"and there is no teacher_model. Its columns are {dataset.column_names}. Label it with "
-                "label_with_teacher()."
-            )
-        if alpha > 0 and labelled == 0:
-            raise ValueError(f"alpha={alpha} learns from gold labels, but train_dataset has none. Use alpha=0.")
-        if alpha in (0, 1):
-            source, useful = ("logits of the teacher", taught) if alpha == 0 else ("gold label", labelled)
-            if useful < len(dataset):
-                logger.warning(
-                    f"{len(dataset) - useful} of {len(dataset)} training rows have no {source}: with alpha={alpha} "
-                    "they teach nothing."
-                )
 
 
 def _problem_type(config: Any, labels: Tensor) -> str:

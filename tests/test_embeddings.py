@@ -195,6 +195,13 @@ def test_a_broken_file_is_refused_with_its_place(tmp_path: Path, name: str, cont
     assert peak < 2_000_000
 
 
+def test_the_words_of_a_text_that_is_no_vector_file_are_refused(tmp_path: Path) -> None:
+    """A novel, named by mistake, becomes the vocabulary."""
+    (tmp_path / "novel.txt").write_text("Call me Ishmael . Some years ago\n")
+    with pytest.raises(ValueError, match="line 1: expected numbers after the word 'Call'"):
+        list(read_words(tmp_path / "novel.txt"))
+
+
 def test_a_text_header_of_10_to_the_12_rows_takes_no_memory(tmp_path: Path) -> None:
     """A header is believed, and the process is killed."""
     (tmp_path / "v.vec").write_text("1000000000000 3\nthe 1 2 3\n")
@@ -389,6 +396,15 @@ def test_a_word_takes_the_piece_with_a_space_of_a_byte_level_teacher() -> None:
     # "m" and "o" have a space piece before them in both forms but not in the plain one, which is shorter.
     theirs, ours = distances(rows.numpy()[[5, 1, 2]]), distances(table.vectors.numpy()[3:])
     assert ours / ours.max() == pytest.approx(theirs / theirs.max(), abs=1e-5)
+
+
+def test_components_point_the_same_way_on_every_machine(teacher, teacher_tokenizer) -> None:
+    """Another linear-algebra library mirrors the table, so a run cannot be repeated elsewhere."""
+    tokenizer, teacher_ids = trimmed(teacher_tokenizer)
+    table = vectors_from_teacher(teacher, teacher_tokenizer, tokenizer, WIDTH)
+    rows = teacher.get_input_embeddings().weight.detach().numpy()[teacher_ids[1:]].astype(np.float64)
+    directions = np.linalg.lstsq(rows - rows.mean(axis=0), table.vectors.numpy()[1:], rcond=None)[0]
+    assert (directions.max(axis=0) > -directions.min(axis=0)).all()
 
 
 def test_the_teachers_table_is_the_same_each_time(teacher, teacher_tokenizer) -> None:

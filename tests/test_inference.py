@@ -1,5 +1,7 @@
 """`TextClassifier`: texts in, logits or labels with scores out."""
 
+import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +66,15 @@ def test_another_label_order_moves_logits_and_names_together(classifier: TextCla
 
 
 def test_the_fingerprint_knows_weights_and_tokenizer(
-    classifier: TextClassifier, teacher_dir: str, teacher_tokenizer: PreTrainedTokenizerFast
+    teacher_dir: str, teacher_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     """Cached logits of one teacher would be taken for another's."""
     again = TextClassifier.from_pretrained(teacher_dir, device="cpu")
     before = again.fingerprint()
     assert before == TextClassifier.from_pretrained(teacher_dir, device="cpu").fingerprint()
     assert before != TextClassifier(again.model, again.tokenizer, max_length=8).fingerprint()
+    moved = Path(shutil.copytree(teacher_dir, tmp_path / "elsewhere"))
+    assert before == TextClassifier.from_pretrained(moved, device="cpu").fingerprint()
     with torch.no_grad():
         again.model.classifier.bias[0] += 0.001
     assert before != again.fingerprint()
@@ -80,8 +84,6 @@ def test_half_precision_checkpoints_are_computed_in_full(
     teacher_model: BertForSequenceClassification, teacher_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     """transformers takes the type of the checkpoint: logits would be rounded without a word."""
-    import copy
-
     copy.deepcopy(teacher_model).half().save_pretrained(tmp_path)
     teacher_tokenizer.save_pretrained(tmp_path)
     loaded = TextClassifier.from_pretrained(tmp_path, device="cpu")

@@ -1,6 +1,6 @@
 """The BiLSTM student: an encoder of one sentence or of a siamese pair, and a classifier on top of it."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,13 @@ class BiLSTMPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Linear):
             init.kaiming_uniform_(module.weight, nonlinearity="relu")
             init.zeros_(module.bias)
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Save as transformers does, but do not name code files that are not saved along."""
+        named = getattr(self.config, "auto_map", None)
+        if named and self._auto_class is None:  # loaded from a folder with code; `repository--file` stays true
+            self.config.auto_map = {name: place for name, place in named.items() if "--" in place}
+        super().save_pretrained(*args, **kwargs)
 
 
 class BiLSTMModel(BiLSTMPreTrainedModel):
