@@ -63,6 +63,7 @@ def test_words_and_marks_come_apart(text: str, words: str) -> None:
     assert "|".join(split_words(text)[1::2]) == words
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(alphabet="an't \u2019s.-[MASK]\u0301\u200d😀👩\n"))
 def test_pieces_are_the_text(text: str) -> None:
     """Spaces lost or words changed in copies that nothing was done to."""
@@ -130,7 +131,7 @@ def test_texts_too_short_for_an_ngram_stay_whole() -> None:
 WORDS = st.sampled_from(["ant", "ape", "bee", "bat", "bear", "cat", "cow", "b", MASK, "😀"])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     corpus=st.lists(st.lists(WORDS, max_size=6), min_size=1, max_size=4),
     words=st.lists(WORDS, max_size=9),
@@ -161,10 +162,18 @@ def test_copies_hold_own_words_words_of_the_same_kind_and_masks_only(
 def test_masks_that_stand_in_a_text_stay() -> None:
     """A mask of the user's own replaced by a noun."""
     augmenter = HeuristicAugmenter(p_mask=0, p_pos=1, p_ngram=0)
-    augmenter.fit(Dataset.from_dict({TEXT: ["a good film and a bad [MASK]"] * 5}))
+    augmenter.fit(Dataset.from_dict({TEXT: ["a good film and a bad film [MASK]"]}))
     for copy in copies_of(augmenter, "[MASK] or a nice film, [MASK].", 20):
         words = split_words(copy)[1::2]
         assert [number for number, word in enumerate(words) if word == MASK] == [0, 6]
+
+
+def test_each_copy_begins_with_the_row_itself() -> None:
+    """Masks that pile up from copy to copy."""
+    text = " ".join(f"w{number}" for number in range(100))
+    augmenter = HeuristicAugmenter(n_iter=50, p_mask=0.1, p_pos=0, p_ngram=0)
+    masks = [copy.split().count(MASK) for copy in copies_of(augmenter, text, 1)]
+    assert max(masks) < 30
 
 
 def test_replaced_words_do_not_grow_together() -> None:
@@ -256,8 +265,7 @@ def test_copies_have_no_label_of_any_type(labels: list[Any], feature: Any, new_f
     """-100 among scores or multi-label rows, where it would be learned."""
     dataset = films(label=labels).cast_column(LABEL, feature)
     rows = augment(dataset, HeuristicAugmenter(n_iter=3))
-    if feature != List(Value("int64")):
-        assert rows.features[LABEL] == new_feature
+    assert rows.features[LABEL] == new_feature
     assert rows.filter(lambda is_copy: not is_copy, input_columns=AUGMENTED)[LABEL][:] == labels
     unlabelled = rows.filter(bool, input_columns=AUGMENTED)[LABEL][:]
     assert unlabelled

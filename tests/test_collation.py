@@ -1,5 +1,6 @@
 """A student that reads other tokens, labels or logits than its row has."""
 
+import itertools
 import logging
 import re
 from typing import Any
@@ -9,8 +10,15 @@ import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerFast
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from hf_bilstm_distill.collation import DistillationCollator, check_encoded, check_padding, encode
+from hf_bilstm_distill.collation import (
+    DistillationCollator,
+    EpochLengthSampler,
+    check_encoded,
+    check_padding,
+    encode,
+)
 from hf_bilstm_distill.students import BiLSTMConfig
 from hf_bilstm_distill.tokenization import train_word_tokenizer
 
@@ -240,6 +248,28 @@ def test_a_batch_raises_no_warning(
     with caplog.at_level(logging.WARNING):
         DistillationCollator(tokenizer)(rows(encode(texts.select(range(4)), tokenizer)))
     assert not caplog.records
+
+
+# ---- the order of the rows ----
+
+
+def test_the_order_of_an_epoch_follows_from_seed_and_epoch_alone() -> None:
+    """A resumed run, or a second process, goes through other rows than the first one did."""
+    lengths = np.random.default_rng(0).integers(3, 40, size=64).tolist()
+    grouped = LengthGroupedSampler(4, lengths=lengths)
+    orders = {}
+    for seed, epoch in itertools.product((0, 1, 42), (0, 1, 2)):
+        before = torch.random.get_rng_state()
+        orders[seed, epoch] = list(EpochLengthSampler(grouped, seed, lambda epoch=epoch: epoch))
+        assert torch.equal(torch.random.get_rng_state(), before)
+        torch.rand(7)
+        assert list(EpochLengthSampler(grouped, seed, lambda epoch=epoch: epoch)) == orders[seed, epoch]
+    assert len({tuple(order) for order in orders.values()}) == 9
+    for order in orders.values():
+        assert sorted(order) == list(range(64))
+        batches = [[lengths[row] for row in order[start : start + 4]] for start in range(0, 64, 4)]
+        padding = sum(max(batch) - length for batch in batches[1:] for length in batch)  # the longest row comes first
+        assert padding < 0.3 * sum(lengths)  # at random about half
 
 
 # ---- checks ----

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_bilstm_distill import taggers
@@ -96,6 +96,7 @@ def test_capitals_make_names_within_a_sentence_only() -> None:
     assert tag_words(tagger, ["THE", "BEST", "FILM"]) == ["DT", "JJS", "NN"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=8) | st.sampled_from(["to", "work", "'s", "that", "more", "[MASK]"])))
 def test_lexicon_gives_each_word_one_tag(words: list[str]) -> None:
     """A crash on odd words, or tags that slip against their words."""

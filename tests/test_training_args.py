@@ -194,18 +194,8 @@ def test_copies_are_equal(tmp_path: Path, output_dir: str) -> None:
 def test_command_line(output_dir: str) -> None:
     """A flag of the help is not understood."""
     parser = HfArgumentParser(DistillationTrainingArguments)
-    flags = [
-        "--optim",
-        "adadelta",
-        "--alpha",
-        "0.5",
-        "--distillation_loss",
-        "kl",
-        "--temperature",
-        "2",
-        "--adadelta_rho",
-        "0.9",
-    ]
+    objective = ["--alpha", "0.5", "--distillation_loss", "kl", "--temperature", "2"]
+    flags = ["--optim", "adadelta", "--adadelta_rho", "0.9", *objective]
     (args,) = parser.parse_args_into_dataclasses(["--output_dir", output_dir, *flags])
     assert (args.optim, args.learning_rate, args.alpha) == ("adadelta", 1.0, 0.5)
     assert (args.distillation_loss, args.temperature, args.adadelta_rho) == ("kl", 2.0, 0.9)
