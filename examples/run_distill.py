@@ -50,6 +50,8 @@ from hf_bilstm_distill import (
 
 logger = logging.getLogger("run_distill")
 
+EMBEDDING_RATE = 0.15
+"""Learning rate of embeddings that start from a teacher or a file, as a share of the rest's."""
 CACHE = "_cache"  # not pushed to the Hub, like all that begins with an underscore
 
 
@@ -77,6 +79,8 @@ def main() -> None:
     tokenizer = make_tokenizer(run, transfer_set, teacher, augmenter.mask_token)
     table = make_embeddings(run, tokenizer, teacher, training.seed)
     config = student_config(run, tokenizer, table, names, teacher)
+    if table.covered and training.embedding_learning_rate is None and training.optim != "adadelta":
+        training.embedding_learning_rate = EMBEDDING_RATE * training.learning_rate
     trainer = train(config, table, tokenizer, {**held_out, "train": transfer_set}, run, training)
     models = {"teacher": teacher, "student": TextClassifier(trainer.model, tokenizer)}
     if run.baseline:
@@ -302,6 +306,7 @@ def train_baseline(
         alpha=1.0,
         output_dir=str(Path(str(training.output_dir)) / "_baseline"),
         resume_from_checkpoint=training.resume_from_checkpoint and "last",
+        embedding_learning_rate=training.embedding_learning_rate if table.covered else None,
         push_to_hub=False,
     )
     training.resume_from_checkpoint = last_checkpoint(training)

@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from hf_bilstm_distill.transfer_set import check_label_order
 
-
 _TOKENS_PER_BATCH = 4096  # with padding; on a CPU larger batches leave the cache, smaller ones waste calls
 _MAX_LENGTH = 512
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -109,6 +109,36 @@ def save_card(facts: CardFacts, folder: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)  # a model named after this folder must not pass for an id on the Hub
     write_text(path, render_card(facts))
     return path
+
+
+def training_facts(args: Any, config: Any) -> dict[str, Any]:
+    """Collect what a card can tell from the arguments of a training and the configuration of its student.
+
+    Args:
+        args: `DistillationTrainingArguments`.
+        config: The student's configuration.
+
+    Returns:
+        Fields of `CardFacts` by name.
+    """
+    loss = "mean squared error between the logits of student and teacher"
+    if args.distillation_loss == "kl":
+        loss = f"KL divergence of student and teacher at temperature {args.temperature:g}, times its square"
+    if args.alpha > 0:
+        loss = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {loss}"
+    names = ("learning_rate", "embedding_learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs")
+    settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    settings["train_batch_size"] = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
+    if args.max_steps > 0:
+        settings["max_steps"] = args.max_steps
+    return {
+        "label_names": [config.id2label[number] for number in range(config.num_labels)],
+        "loss": loss if args.alpha < 1 else "loss on gold labels",
+        "optimizer": str(getattr(args.optim, "value", args.optim)),
+        "seeds": [args.seed],
+        "training_arguments": settings,
+        "versions": {name: metadata.version(name) for name in ("transformers", "torch")},
+    }
 
 
 def _metadata(facts: CardFacts) -> ModelCardData:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import transformers
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import Sampler
@@ -27,7 +26,7 @@ from hf_bilstm_distill.collation import (
     check_terms,
 )
 from hf_bilstm_distill.losses import distillation_loss, hard_label_loss, has_gold_label
-from hf_bilstm_distill.model_card import CardFacts, save_card
+from hf_bilstm_distill.model_card import CardFacts, save_card, training_facts
 from hf_bilstm_distill.training_args import ADADELTA, DistillationTrainingArguments
 from hf_bilstm_distill.transfer_set import TEACHER_LOGITS, match_labels
 
@@ -308,6 +307,27 @@ class DistillationTrainer(Trainer):
             columns: Any = self._signature_columns  # a list, although Trainer declares it as None alone
             columns += [LABELS, TEACHER_LOGITS, *TEACHER_INPUTS, self.args.length_column_name]
 
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Create the optimizer, with a group of its own for the embedding table if that has its own learning rate.
+
+        Args:
+            model: The student.
+
+        Returns:
+            The optimizer.
+        """
+        optimizer = super().create_optimizer(model)
+        learning_rate = self.args.embedding_learning_rate
+        if learning_rate is None or any(group.get("is_embedding") for group in optimizer.param_groups):
+            return optimizer
+        table = cast(nn.Embedding, cast(PreTrainedModel, self.model).get_input_embeddings()).weight
+        for group in list(optimizer.param_groups):
+            if any(parameter is table for parameter in group["params"]):
+                group["params"] = [parameter for parameter in group["params"] if parameter is not table]
+                options = {name: value for name, value in group.items() if name not in ("params", "lr")}
+                optimizer.add_param_group({**options, "params": [table], "lr": learning_rate, "is_embedding": True})
+        return optimizer
+
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: TrainingArguments, model: PreTrainedModel | None = None) -> tuple[Any, Any]:
         """Return the class of the optimizer and its arguments: Adadelta as well as all of `Trainer`'s.
@@ -338,29 +358,9 @@ class DistillationTrainer(Trainer):
             "teacher": kwargs.get("finetuned_from"),
             "datasets": [kwargs["dataset"]] if isinstance(kwargs.get("dataset"), str) else kwargs.get("dataset"),
         }
-        facts = dataclasses.replace(self.card_facts, **self._known_facts())
+        facts = dataclasses.replace(self.card_facts, **training_facts(self.args, self._student_config))
         facts = dataclasses.replace(facts, **{name: value for name, value in given.items() if value is not None})
         save_card(facts, str(self.args.output_dir))
-
-    def _known_facts(self) -> dict[str, Any]:
-        args = self.args
-        loss = "mean squared error between the logits of student and teacher"
-        if args.distillation_loss == "kl":
-            loss = f"KL divergence of student and teacher at temperature {args.temperature:g}, times its square"
-        if args.alpha > 0:
-            loss = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {loss}"
-        names = ("learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs", "max_steps")
-        return {
-            "label_names": [self._student_config.id2label[i] for i in range(self._student_config.num_labels)],
-            "loss": loss if args.alpha < 1 else "loss on gold labels",
-            "optimizer": str(getattr(args.optim, "value", args.optim)),
-            "seeds": [args.seed],
-            "training_arguments": {
-                "train_batch_size": args.train_batch_size * args.world_size * args.gradient_accumulation_steps
-            }
-            | {name: getattr(args, name) for name in names},
-            "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
-        }
 
     # ---- checks before the first step ----
 

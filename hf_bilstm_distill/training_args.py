@@ -26,7 +26,7 @@ class DistillationTrainingArguments(TrainingArguments):
     and `dataloader_pin_memory` only where there is a GPU. `optim` also takes `adadelta`.
 
     Raises:
-        ValueError: If `alpha`, `temperature` or `distillation_loss` is out of its range.
+        ValueError: If `alpha`, `temperature`, `distillation_loss` or `embedding_learning_rate` is out of its range.
     """
 
     alpha: float = field(
@@ -52,6 +52,13 @@ class DistillationTrainingArguments(TrainingArguments):
     )
     learning_rate: float | None = field(  # type: ignore[assignment]
         default=None, metadata={"help": "Peak learning rate. Left out: 1.0 for adadelta, 2e-3 for all others."}
+    )
+    embedding_learning_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "Peak learning rate of the embedding table. Left out: that of the rest. Embeddings that start from "
+            "a teacher or a file keep more of what they know at a lower one."
+        },
     )
     optim: str = field(
         default=TrainingArguments.optim,
@@ -83,6 +90,8 @@ class DistillationTrainingArguments(TrainingArguments):
             self.optim = ADADELTA
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha must be between 0 (teacher only) and 1 (gold labels only), got {self.alpha}.")
+        if self.embedding_learning_rate is not None and self.embedding_learning_rate < 0:
+            raise ValueError(f"embedding_learning_rate must not be negative, got {self.embedding_learning_rate}.")
         distillation_loss(self.distillation_loss, self.temperature)  # raises if there is no such loss
         if self.distillation_loss != "kl" and self.temperature != _DEFAULT_TEMPERATURE:
             logger.warning(

@@ -225,8 +225,10 @@ def test_alpha_1_trains_as_trainer_does(
 ) -> None:
     """A baseline on gold labels that is not the one every user knows."""
     ours = make_trainer(encoded, alpha=1, label_smoothing_factor=0.1)
-    shared = ("use_cpu", "save_strategy", "num_train_epochs", "per_device_train_batch_size", "train_sampling_strategy")
-    shared += ("learning_rate", "optim", "dataloader_pin_memory", "label_smoothing_factor", "logging_steps")
+    shared = [
+        *("use_cpu", "save_strategy", "num_train_epochs", "per_device_train_batch_size", "train_sampling_strategy"),
+        *("learning_rate", "optim", "dataloader_pin_memory", "label_smoothing_factor", "logging_steps"),
+    ]
     theirs = Trainer(
         make_student(tokenizer),
         TrainingArguments(str(tmp_path / "theirs"), **{name: getattr(ours.args, name) for name in shared}),
