@@ -1,6 +1,7 @@
 # Every target makes its own .venv from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+TEXTS ?= out/demo/_demo/train.jsonl
 # Two things that run at once on few cores must not spin while they wait.
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
@@ -26,8 +27,11 @@ lint: .venv/dev  ## Check format, style, types, imports and docstrings
 	$(BIN)/lint-imports
 	$(BIN)/pydoclint -q hf_bilstm_distill
 
-bench: .venv/test  ## Run the benchmarks on a sample
-	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+bench: .venv/test $(TEXTS)  ## Run the benchmarks, on the demo's texts or on TEXTS=file.jsonl
+	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script --texts $(TEXTS); done
+
+out/demo/_demo/train.jsonl:
+	$(MAKE) demo
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

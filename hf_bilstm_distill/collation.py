@@ -136,7 +136,8 @@ class EpochLengthSampler(LengthGroupedSampler):
     """
 
     def __init__(self, sampler: LengthGroupedSampler, seed: int, epoch: Callable[[], int]) -> None:
-        super().__init__(sampler.batch_size, lengths=sampler.lengths)
+        lengths = sampler.lengths[:]  # a column of a dataset is slow to read row by row
+        super().__init__(sampler.batch_size, lengths=lengths)
         self._seed = seed
         self._epoch = epoch
 

@@ -244,7 +244,11 @@ def _on_one_line(text: str) -> str:
 
 
 def _without_paths(text: str) -> str:
-    return _WORD.sub(lambda word: _public_name(word.group()), text)
+    def public(match: re.Match[str]) -> str:
+        word = match.group().rstrip(".:!?")  # "texts/s:" is no path
+        return _public_name(word) + match.group()[len(word) :]
+
+    return _WORD.sub(public, text)
 
 
 def _public_name(name: str) -> str:
