@@ -96,7 +96,8 @@ class RunArguments:
     def task(self) -> str:
         """What the report is about."""
         name = self.dataset_config_name or self.dataset_name or self.train_file or self.unlabeled_file or ""
-        return Path(name).parent.name if Path(name).stem == "train" else Path(name).stem
+        name = Path(name).parent.name if Path(name).stem == "train" else Path(name).stem
+        return name.strip("_")
 
     @property
     def columns(self) -> dict[str, str | None]:
