@@ -1,11 +1,12 @@
 """Texts from files or from the Hub, with the columns and labels that the other stages expect."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, DatasetDict, Value, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, List, Value, load_dataset
 
 from hf_bilstm_distill.transfer_set import (
     LABEL,
@@ -92,6 +93,8 @@ def select_columns(
     check_texts(dataset, name)
     for column in text_columns(dataset):  # pandas' large strings cannot be joined with Arrow's own
         dataset = dataset.cast_column(column, Value("string"))
+    if TEACHER_LOGITS in dataset.column_names and _is_text(dataset.features[TEACHER_LOGITS]):
+        dataset = _parse_logits(dataset, name)
     return dataset
 
 
@@ -113,9 +116,8 @@ def number_labels(dataset: Dataset, names: Sequence[str]) -> Dataset:
     feature = dataset.features[LABEL]
     if isinstance(feature, ClassLabel):
         return dataset.cast_column(LABEL, Value("int64"))
-    dtype = str(getattr(feature, "dtype", ""))
-    if dtype not in ("string", "large_string"):
-        return _fill_missing(dataset, NO_LABEL if "int" in dtype else float("nan"))
+    if not _is_text(feature):
+        return _fill_missing(dataset, NO_LABEL if "int" in str(getattr(feature, "dtype", "")) else float("nan"))
     numbers = {name: number for number, name in enumerate(names)} | {"": NO_LABEL, None: NO_LABEL}
     values = dataset[LABEL][:]
     unknown = sorted({value for value in values if value not in numbers})
@@ -143,6 +145,24 @@ def load_texts(
     return DatasetDict(
         {split: select_columns(load_file(path), columns, str(path), optional=optional) for split, path in files.items()}
     )
+
+
+def _is_text(feature: Any) -> bool:
+    return str(getattr(feature, "dtype", "")) in ("string", "large_string")
+
+
+def _parse_logits(dataset: Dataset, name: str) -> Dataset:
+    """Read logits that a csv or tsv file holds as text, such as "[-1.5, 2.0]"; empty text means that there are none."""
+    rows: list[list[float] | None] = []
+    for number, text in enumerate(dataset[TEACHER_LOGITS][:]):
+        try:
+            rows.append([float(value) for value in json.loads(text)] if text else None)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{name} has the logits {text!r} in row {number}. Write them as a list of numbers: [-1.5, 2.0]."
+            ) from error
+    feature = List(Value("float32"))
+    return dataset.remove_columns(TEACHER_LOGITS).add_column(TEACHER_LOGITS, rows, feature=feature)
 
 
 def _fill_missing(dataset: Dataset, value: float) -> Dataset:

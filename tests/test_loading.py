@@ -88,3 +88,14 @@ def test_numbers_and_class_labels_become_plain_integers() -> None:
     gaps = number_labels(Dataset.from_dict({"text": ["a", "b"], "label": [1, None]}), ["bad", "good"])
     assert gaps["label"][:] == [1, -100]
     assert number_labels(Dataset.from_dict({"text": ["a"]}), []).column_names == ["text"]
+
+
+def test_logits_in_a_csv_are_read_and_broken_ones_named(tmp_path: Path) -> None:
+    """A csv holds lists as text: its logits could not be used, or would stop the run with an error of numpy's."""
+    path = tmp_path / "rows.csv"
+    path.write_text('text,scores\na,"[-1.5, 2]"\nb,\n')
+    columns = {"text": "text", "teacher_logits": "scores"}
+    assert select_columns(load_file(path), columns, "rows")["teacher_logits"][:] == [[-1.5, 2.0], None]
+    path.write_text('text,scores\na,"[-1.5, 2]"\nb,positive\n')
+    with pytest.raises(ValueError, match=r"'positive' in row 1"):
+        select_columns(load_file(path), columns, "rows")

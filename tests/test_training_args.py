@@ -58,7 +58,7 @@ def test_docstring_names_every_default_that_differs() -> None:
 def test_every_own_argument_has_a_help() -> None:
     """`--help` shows a flag without a word."""
     own = set(defaults(DistillationTrainingArguments)) - set(defaults(TrainingArguments))
-    assert own == {"alpha", "distillation_loss", "temperature", "adadelta_rho"}
+    assert own == {"alpha", "distillation_loss", "temperature", "adadelta_rho", "embedding_learning_rate"}
     for field in dataclasses.fields(DistillationTrainingArguments):
         if field.name in DistillationTrainingArguments.__annotations__:
             assert str(field.metadata["help"]).endswith("."), field.name

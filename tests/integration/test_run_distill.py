@@ -136,7 +136,9 @@ def test_stored_logits_need_no_teacher(texts: Dataset, tmp_path: Path) -> None:
     logits = [[-2.0, 2.5] if label else [3.0, -1.0] for label in texts["label"]]
     rows = texts.add_column("teacher_scores", logits).shuffle(seed=1)
     rows.select(range(36)).to_parquet(tmp_path / "train.parquet")
-    rows.select(range(36, 48)).to_csv(tmp_path / "dev.csv")
+    dev = rows.select(range(36, 48))
+    scores = [json.dumps(row) for row in dev["teacher_scores"]]  # a csv holds lists as text
+    dev.remove_columns("teacher_scores").add_column("teacher_scores", scores).to_csv(tmp_path / "dev.csv")
     run(
         *("--train_file", str(tmp_path / "train.parquet"), "--validation_file", str(tmp_path / "dev.csv")),
         *(*SMALL, "--n_iter", "0", "--teacher_logits_column", "teacher_scores", "--labels", "bad", "good"),
@@ -289,7 +291,7 @@ def test_help_reads_well(main: object, capsys: pytest.CaptureFixture[str], monke
     for flag in ("--teacher ", "--n_iter", "--alpha", "--output_dir", "--resume_from_checkpoint", "--multichannel"):
         assert flag in text
     assert "--neftune_noise_alpha" not in text
-    assert len(text.splitlines()) < 160
+    assert len(text.splitlines()) < 180
 
 
 # ---- several processes, kills, the demo ----
