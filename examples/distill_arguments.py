@@ -118,8 +118,22 @@ class StudentTrainingArguments(DistillationTrainingArguments):
     num_train_epochs: float = field(default=4, metadata={"help": "Passes over the transfer set."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Steps, or the share of all, of rising learning rate."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, epoch, steps."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, epoch, steps."})
+    load_best_model_at_end: bool = field(
+        default=True,
+        metadata={
+            "help": "Keep the checkpoint that is best on the validation texts, as the paper does, not the last one. "
+            "Only where each evaluation saves one."
+        },
+    )
     save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints to keep."})
     logging_steps: float = field(default=100, metadata={"help": "Log every so many steps."})
+
+    def __post_init__(self) -> None:
+        strategies = {getattr(strategy, "value", strategy) for strategy in (self.save_strategy, self.eval_strategy)}
+        if len(strategies) > 1 or "no" in strategies:
+            self.load_best_model_at_end = False
+        super().__post_init__()
 
 
 def read_arguments() -> tuple[RunArguments, StudentTrainingArguments]:

@@ -274,6 +274,10 @@ def train(
             split: encode(texts[split], tokenizer, max_length=run.max_length, num_proc=run.num_proc)
             for split in ("train", "validation")
         }
+    if training.load_best_model_at_end:
+        is_labelled = "labels" in encoded["validation"].column_names
+        training.metric_for_best_model = run.metric if is_labelled else "agreement_with_teacher"
+        training.greater_is_better = True
     trainer = DistillationTrainer(
         student,
         training,

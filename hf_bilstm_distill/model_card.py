@@ -129,6 +129,8 @@ def training_facts(args: Any, config: Any) -> dict[str, Any]:
     names = ("learning_rate", "embedding_learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs")
     settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     settings["train_batch_size"] = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
+    if args.load_best_model_at_end:
+        settings["checkpoint"] = f"best {args.metric_for_best_model} on the validation texts"
     if args.max_steps > 0:
         settings["max_steps"] = args.max_steps
     return {
