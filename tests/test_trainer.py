@@ -1,6 +1,7 @@
 """A student that learns from the wrong rows, terms or teacher, or is measured on them."""
 
 import copy
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -503,6 +504,18 @@ def test_unused_columns_change_nothing(make_trainer: MakeTrainer, encoded: Datas
     ]
     assert largest_difference(runs[0], runs[1]) == 0
     assert largest_difference(runs[0], runs[2]) == 0
+
+
+def test_each_epoch_has_an_order_of_its_own(make_trainer: MakeTrainer, encoded: Dataset) -> None:
+    """The same rows meet in the same batches in every epoch, or an epoch leaves rows out."""
+    trainer = make_trainer(
+        encoded, num_train_epochs=3, learning_rate=0.0, train_sampling_strategy="group_by_length", alpha=0.5
+    )
+    trainer.train()
+    epochs = np.array([entry["loss"] for entry in training_logs(trainer)]).reshape(3, 6)
+    np.testing.assert_allclose(epochs.mean(axis=1), epochs.mean(), rtol=1e-4)
+    for one, other in itertools.combinations(np.sort(epochs, axis=1), 2):
+        assert np.abs(one - other).max() > 1e-3
 
 
 def test_a_stream_trains_as_a_set(make_trainer: MakeTrainer, encoded: Dataset) -> None:
