@@ -277,7 +277,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 
     resumed = make_trainer(with_dropout, tokenizer, encoded, dropout=0.3, **shared)
     resumed.train(resume_from_checkpoint=checkpoint)
-    assert_same(weights(whole), weights(resumed), student_dir)
+    # Threads of another process may add in another order: the last digit of a float32.
+    assert_same(weights(whole), weights(resumed), student_dir, largest=1e-6, mean=1e-7)
 
 
 @pytest.mark.multiprocess

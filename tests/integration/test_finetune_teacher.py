@@ -31,7 +31,7 @@ def test_an_encoder_becomes_a_teacher_for_named_labels(texts: Dataset, teacher_d
     run(
         *("--model", teacher_dir, "--train_file", str(tmp_path / "train.csv")),
         *("--validation_file", str(tmp_path / "train.csv"), "--text_column", "review", "--label_column", "stars"),
-        *("--num_train_epochs", "20", "--learning_rate", "3e-3", "--per_device_train_batch_size", "16"),
+        *("--num_train_epochs", "150", "--learning_rate", "1e-3", "--per_device_train_batch_size", "16"),
         *("--output_dir", str(tmp_path / "teacher")),
     )
     teacher = TextClassifier.from_pretrained(tmp_path / "teacher", device="cpu")
@@ -48,7 +48,7 @@ def test_given_logits_are_matched(texts: Dataset, teacher_dir: str, tmp_path: Pa
     texts.add_column("scores", logits).to_json(tmp_path / "train.jsonl")
     run(
         *("--model", teacher_dir, "--train_file", str(tmp_path / "train.jsonl"), "--teacher_logits_column", "scores"),
-        *("--num_train_epochs", "20", "--learning_rate", "3e-3", "--per_device_train_batch_size", "16"),
+        *("--num_train_epochs", "150", "--learning_rate", "1e-3", "--per_device_train_batch_size", "16"),
         *("--output_dir", str(tmp_path / "teacher")),
     )
     learned = TextClassifier.from_pretrained(tmp_path / "teacher", device="cpu").logits(texts["text"][:])

@@ -301,7 +301,9 @@ def test_help_reads_well(main: object, capsys: pytest.CaptureFixture[str], monke
 @pytest.mark.multiprocess
 def test_two_processes_train_one_student(flags: list[str], teacher_dir: str, tmp_path: Path) -> None:
     """Two processes would train two students, write over each other, or give another student than one process."""
-    steps = ["--per_device_train_batch_size", "8", "--train_sampling_strategy", "sequential", "--dropout", "0"]
+    # Within the first epoch: at its end accelerate fills up the last batches with rows from the beginning.
+    steps = ["--max_steps", "4", "--train_sampling_strategy", "sequential", "--dropout", "0"]
+    steps += ["--per_device_train_batch_size", "8"]
     arguments = ["--teacher", teacher_dir, *flags, *steps]
     launcher = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2")
     printed = run(*arguments, "--output_dir", str(tmp_path / "two"), launcher=launcher)
@@ -343,7 +345,8 @@ run_distill.main()
     run(*arguments, "--output_dir", str(tmp_path / "killed"), "--resume_from_checkpoint")
     whole = TextClassifier.from_pretrained(tmp_path / "whole").model.state_dict()
     resumed = TextClassifier.from_pretrained(tmp_path / "killed").model.state_dict()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    # Threads of another process may add in another order, by which the last digit of a float32 can differ.
+    assert all(torch.allclose(whole[name], resumed[name], rtol=0, atol=1e-6) for name in whole)
 
 
 @pytest.mark.slow
