@@ -260,7 +260,9 @@ class DistillationTrainer(Trainer):
         Returns:
             Predictions, gold labels (None if there are none) and metrics.
         """
-        output = super().evaluation_loop(*args, **kwargs)
+        # Reading a DataLoader draws from the global generator; a run resumed after this evaluation would miss that.
+        with torch.random.fork_rng(devices=[]):
+            output = super().evaluation_loop(*args, **kwargs)
         targets: dict[str, np.ndarray] = output.label_ids if isinstance(output.label_ids, dict) else {}
         return output._replace(label_ids=targets.get(LABELS))
 
