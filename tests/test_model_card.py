@@ -9,7 +9,9 @@ import yaml
 from huggingface_hub import ModelCard
 from transformers.trainer_utils import IntervalStrategy
 
-from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
+from hf_bilstm_distill.model_card import CardFacts, render_card, save_card, training_facts
+from hf_bilstm_distill.students import BiLSTMConfig
+from hf_bilstm_distill.training_args import DistillationTrainingArguments
 
 ALL_FACTS = CardFacts(
     model_name="someone/tiny-sst2",
@@ -248,6 +250,24 @@ def test_the_code_on_the_card_is_python(is_pair):
     assert "import hf_bilstm_distill" in blocks[0]
     assert "trust_remote_code=True" in blocks[1]
     assert ("text_pair" in blocks[0]) == is_pair
+
+
+def card_of_training(folder, **settings):
+    config = BiLSTMConfig(id2label={0: "negative", 1: "positive"}, label2id={"negative": 0, "positive": 1})
+    arguments = DistillationTrainingArguments(output_dir=str(folder), use_cpu=True, **settings)
+    return render_card(CardFacts("tiny", **training_facts(arguments, config)))
+
+
+def test_the_card_tells_which_checkpoint_was_kept(tmp_path):
+    """A reader takes the best of many epochs for the last one."""
+    each_epoch = {"eval_strategy": "epoch", "save_strategy": "epoch", "metric_for_best_model": "accuracy"}
+    best = card_of_training(tmp_path, load_best_model_at_end=True, **each_epoch)
+    assert "| `checkpoint` | `best accuracy on the validation texts` |" in best
+    assert "`checkpoint`" not in card_of_training(tmp_path, **each_epoch)
+
+
+def test_a_model_without_a_teacher_is_not_said_to_imitate_logits(tmp_path):
+    assert "- **Loss:** loss on gold labels\n" in card_of_training(tmp_path, alpha=1.0)
 
 
 def test_the_template_in_the_package_is_the_one_at_the_top():
