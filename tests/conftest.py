@@ -5,6 +5,8 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from copy import deepcopy
+
 import pytest
 import torch
 from datasets import Dataset, disable_progress_bars
@@ -81,5 +83,30 @@ def teacher_dir(
     """The small BERT, saved with its tokenizer."""
     folder = str(tmp_path_factory.mktemp("teacher"))
     teacher_model.save_pretrained(folder)
+    teacher_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_teacher_dir(
+    texts: Dataset,
+    teacher_model: BertForSequenceClassification,
+    teacher_tokenizer: PreTrainedTokenizerFast,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """The small BERT after it has learned the labels of the texts: with a margin, on any machine."""
+    model = deepcopy(teacher_model)
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    batch = teacher_tokenizer(list(texts["text"]), padding=True, return_tensors="pt")
+    labels = torch.tensor(list(texts["label"]))
+    for _ in range(60):
+        loss = model(**batch, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
+    folder = str(tmp_path_factory.mktemp("trained_teacher"))
+    model.save_pretrained(folder)
     teacher_tokenizer.save_pretrained(folder)
     return folder

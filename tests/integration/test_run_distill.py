@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -150,18 +151,19 @@ def test_stored_logits_need_no_teacher(texts: Dataset, tmp_path: Path) -> None:
     assert TextClassifier.from_pretrained(tmp_path / "out").id2label == {0: "bad", 1: "good"}
 
 
-def test_names_decide_the_label_order_and_a_config_file_is_overridden(teacher_dir: str, tmp_path: Path) -> None:
+def test_names_decide_the_label_order_and_a_config_file_is_overridden(
+    texts: Dataset, trained_teacher_dir: str, tmp_path: Path
+) -> None:
     """Labels named in another order than the teacher's would be learned exchanged."""
-    teacher = TextClassifier.from_pretrained(teacher_dir, device="cpu")
-    sentences = [f"a {word} film from start to end {number}" for number in range(20) for word in ("warm", "dull")]
-    # the gold label is what this (random) teacher says, under names that sort the other way round
-    names = {0: "Negative", 1: "POSITIVE"}
-    labels = [names[label] for label in teacher.predict(sentences)[0]]
-    if len(set(labels)) < 2:
-        labels[0] = names[1 - teacher.predict(sentences[:1])[0][0]]
-    Dataset.from_dict({"sentence": sentences, "sentiment": labels}).to_csv(tmp_path / "texts.tsv", sep="\t")
+    shutil.copytree(trained_teacher_dir, tmp_path / "teacher")
+    config = json.loads((tmp_path / "teacher" / "config.json").read_text())
+    config |= {"id2label": {"0": "rotten", "1": "fresh"}, "label2id": {"rotten": 0, "fresh": 1}}
+    (tmp_path / "teacher" / "config.json").write_text(json.dumps(config))
+    gold = ["FRESH" if label else "Rotten" for label in texts["label"]]  # as they sort, FRESH is the first
+    Dataset.from_dict({"sentence": texts["text"], "sentiment": gold}).to_csv(tmp_path / "texts.tsv", sep="\t")
     (tmp_path / "config.yaml").write_text(
-        f"teacher: {teacher_dir}\ntext_column: sentence\nlabel_column: sentiment\nlearning_rate: 1e-2\nn_iter: 3\n"
+        f"teacher: {tmp_path / 'teacher'}\ntext_column: sentence\nlabel_column: sentiment\n"
+        "learning_rate: 1e-2\nn_iter: 3\n"
     )
     run(
         *(str(tmp_path / "config.yaml"), "--train_file", str(tmp_path / "texts.tsv")),
@@ -169,9 +171,9 @@ def test_names_decide_the_label_order_and_a_config_file_is_overridden(teacher_di
         *("--output_dir", str(tmp_path / "out")),
     )
     student = TextClassifier.from_pretrained(tmp_path / "out", device="cpu")
-    assert student.id2label == names
-    same = student.predict(sentences)[0] == teacher.predict(sentences)[0]
-    assert same.mean() > 0.9
+    assert student.id2label == {0: "FRESH", 1: "Rotten"}
+    predicted = [student.id2label[label] for label in student.predict(list(texts["text"]))[0]]
+    assert np.mean([one == other for one, other in zip(predicted, gold, strict=True)]) > 0.9
 
 
 # ---- bad input: one clear line, before any long work ----
