@@ -61,7 +61,13 @@ def encode(
 
     def tokenize(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         texts = [batch[TEXT], batch[TEXT_PAIR]] if has_pairs else [batch[TEXT]]
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length, return_attention_mask=False)
+        encoded = tokenizer(
+            *texts,
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=has_pairs,  # some tokenizers leave them out unless asked
+        )
         columns = {"input_ids": encoded["input_ids"]}
         if has_pairs:
             columns["token_type_ids"] = encoded["token_type_ids"]

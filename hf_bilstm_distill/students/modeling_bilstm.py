@@ -37,6 +37,22 @@ class FrozenEmbedding(nn.Module):
         return nn.functional.embedding(input_ids, self.weight)
 
 
+def compare_sentences(h1: Tensor, h2: Tensor) -> Tensor:
+    """Compare the vectors of two sentences.
+
+    Args:
+        h1: Vectors of the first sentences, `(batch, size)`.
+        h2: Vectors of the second sentences, `(batch, size)`.
+
+    Returns:
+        `[h1, h2, h1 * h2, |h1 - h2|]`, `(batch, 4 * size)`.
+
+    Source:
+        Mou et al. 2016; Tang et al. 2019, section 3.2.
+    """
+    return torch.cat([h1, h2, h1 * h2, (h1 - h2).abs()], dim=-1)
+
+
 class BiLSTMPreTrainedModel(PreTrainedModel):
     """What the encoder and the classifier share: configuration, initialisation."""
 
@@ -192,8 +208,9 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         states, pooled = self.encode(input_ids.repeat(2, 1), masks)  # both sentences in one pass
         states_1, states_2 = states.chunk(2)
         h1, h2 = pooled.chunk(2)
-        compared = torch.cat([h1, h2, h1 * h2, (h1 - h2).abs()], dim=-1)
-        return BaseModelOutputWithPooling(last_hidden_state=states_1 + states_2, pooler_output=compared)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=states_1 + states_2, pooler_output=compare_sentences(h1, h2)
+        )
 
 
 class BiLSTMForSequenceClassification(BiLSTMPreTrainedModel):
@@ -227,6 +244,18 @@ class BiLSTMForSequenceClassification(BiLSTMPreTrainedModel):
         """
         return self.bilstm.resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
 
+    def classify(self, pooled: Tensor) -> Tensor:
+        """Give the logits of sentences or pairs that are encoded.
+
+        Args:
+            pooled: `pooler_output` of the encoder, `(batch, pooled size)`.
+
+        Returns:
+            `(batch, num_labels)`.
+        """
+        logits: Tensor = self.classifier(self.dropout(torch.relu(self.hidden(pooled))))
+        return logits
+
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
@@ -248,7 +277,7 @@ class BiLSTMForSequenceClassification(BiLSTMPreTrainedModel):
             `logits`, `(batch, num_labels)`, and `loss` if there are labels.
         """
         pooled = self.bilstm(input_ids, attention_mask, token_type_ids, return_dict=True).pooler_output
-        logits = self.classifier(self.dropout(torch.relu(self.hidden(pooled))))
+        logits = self.classify(pooled)
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
