@@ -41,15 +41,13 @@ class FoldedBiLSTM:
             vectors = torch.cat([vectors, encoder.embed_tokens_static.weight.float()], dim=1)
         candidate = slice(2 * self.hidden_size, 3 * self.hidden_size)
         tables, recurrent = [], []
-        for direction in ("", "_reverse"):
-            weights = {name: getattr(encoder.lstm, f"{name}_l0{direction}").float() for name in _WEIGHTS}
-            bias = weights["bias_ih"] + weights["bias_hh"]
-            table = torch.addmm(bias, vectors, weights["weight_ih"].T)
+        for from_input, from_state, bias_1, bias_2 in encoder.lstm.all_weights:
+            table = torch.addmm((bias_1 + bias_2).float(), vectors, from_input.float().T)
             table[:, candidate] *= 2
-            from_state = 2 * weights["weight_hh"]
-            from_state[candidate] *= 2
+            weights = 2 * from_state.float()
+            weights[candidate] *= 2
             tables.append(table)
-            recurrent.append(from_state.T)
+            recurrent.append(weights.T)
         self._table = torch.cat(tables)
         self._recurrent = torch.stack(recurrent).to(encoder.dtype)
 
@@ -108,9 +106,6 @@ class FoldedBiLSTM:
             cell.mul_(keep).addcmul_(write, candidate.sub_(0.5), value=4)
             torch.mul(show, cell.sigmoid().sub_(0.5), out=half_state[:, :rows])
         return 2 * torch.cat([half_state[0], half_state[1]], dim=1)
-
-
-_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class FoldedStudent:

@@ -4,13 +4,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_bilstm import BiLSTMConfig
+from .recurrence import Recurrence
 
 
 class FrozenEmbedding(nn.Module):
@@ -156,26 +157,67 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
             The states of each token read, zero at the others, `(batch, length, 2 * hidden)`; and the last states of
             both directions, `(batch, 2 * hidden)`. A row without tokens is read as one padding token.
         """
-        mask = attention_mask.bool()
-        lengths = mask.sum(dim=1)
-        to_front = torch.argsort(~mask, dim=1, stable=True)  # tokens first, in their order
-        input_ids = input_ids.gather(1, to_front).masked_fill(~mask.gather(1, to_front), self.config.pad_token_id)
+        is_token = attention_mask.bool()
         if input_ids.shape[1] == 0:
-            input_ids = input_ids.new_full((input_ids.shape[0], 1), self.config.pad_token_id)
+            input_ids = input_ids.new_zeros(len(input_ids), 1)
+            is_token = torch.zeros_like(input_ids, dtype=torch.bool)
+        input_ids = input_ids.masked_fill(~is_token, self.config.pad_token_id)
+        is_read = is_token.clone()
+        is_read[:, 0] |= ~is_token.any(dim=1)
 
-        embedded = self.embed_tokens(input_ids)
+        # Sentences side by side, the longest first, and step after step: all first tokens, all second ones, and so on.
+        lengths = is_read.sum(dim=1)
+        step = is_read.cumsum(dim=1).sub(1).clamp(min=0)
+        num_alive = torch.bincount(step[is_read])
+        start = num_alive.cumsum(dim=0) - num_alive
+        rank = lengths.argsort(descending=True, stable=True).argsort()
+        forward = start[step] + rank[:, None]
+        backward = start[lengths[:, None] - 1 - step] + rank[:, None]
+        last = start[lengths - 1] + rank
+
+        # On a CPU, where a step has few sentences, its calls cost more than its products.
+        is_small = int(lengths.sum()) < 16 * len(num_alive)
+        run = self._run_by_kernel if input_ids.is_cuda or is_small else self._run_by_steps
+        states = run(input_ids[is_read], forward[is_read], backward[is_read], num_alive.tolist())
+        by_token = torch.cat([states[0][forward], states[1][backward]], dim=-1) * is_token[..., None]
+        return by_token[:, : attention_mask.shape[1]], torch.cat([states[0][last], states[1][last]], dim=-1)
+
+    def _embed(self, input_ids: Tensor) -> Tensor:
+        embedded: Tensor = self.embed_tokens(input_ids)
         if self.config.multichannel:
             embedded = torch.cat([embedded, self.embed_tokens_static(input_ids)], dim=-1)
-        if embedded.is_cuda:
-            self.lstm.flatten_parameters()  # weights loaded one by one do not lie in one piece
-        packed = pack_padded_sequence(embedded, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        packed_states, (last, _) = self.lstm(packed)
-        pooled = torch.cat([last[0], last[1]], dim=-1)
+        return embedded
 
-        states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=input_ids.shape[1])
-        states = states[:, : mask.shape[1]]
-        back = torch.argsort(to_front, dim=1)[..., None].expand(-1, -1, states.shape[-1])
-        return states.gather(1, back) * mask[..., None], pooled
+    def _run_by_steps(self, tokens: Tensor, forward: Tensor, backward: Tensor, num_alive: list[int]) -> Tensor:
+        """Give the states of both directions, in the order in which each reads, `(2, tokens, hidden)`.
+
+        What the input gives the gates is computed once for each distinct token. All in all this takes about half the
+        time of `nn.LSTM` on a CPU.
+        """
+        from_input, from_state, bias_1, bias_2 = (
+            torch.stack(pair) for pair in zip(*self.lstm.all_weights, strict=True)
+        )
+        distinct, place = tokens.unique(return_inverse=True)
+        gates = nn.functional.linear(
+            self._embed(distinct), from_input.flatten(end_dim=1), (bias_1 + bias_2).flatten()
+        ).view(2 * len(distinct), -1)
+        row = torch.empty(2, len(tokens), dtype=torch.long)
+        row[0, forward] = 2 * place
+        row[1, backward] = 2 * place + 1
+        recurrent = from_state.transpose(1, 2).to(gates.dtype)  # half precision under autocast
+        if gates.dtype.itemsize < 4:
+            gates = gates.float()
+        gates = gates.index_select(0, row.view(-1)).view(2, len(tokens), -1)
+        return cast(Tensor, Recurrence.apply(gates, recurrent, num_alive)).to(from_state.dtype)
+
+    def _run_by_kernel(self, tokens: Tensor, forward: Tensor, backward: Tensor, num_alive: list[int]) -> Tensor:
+        """Do the same as `_run_by_steps` by `nn.LSTM`, the fastest on a GPU."""
+        if tokens.is_cuda:
+            self.lstm.flatten_parameters()  # weights loaded one by one do not lie in one piece
+        in_order = forward.argsort()
+        states = self.lstm(PackedSequence(self._embed(tokens[in_order]), torch.tensor(num_alive)))[0].data
+        ahead, back = states.chunk(2, dim=-1)  # both at the places of the forward direction
+        return torch.stack([ahead, back[forward[backward.argsort()]]])
 
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(

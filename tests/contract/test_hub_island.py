@@ -25,7 +25,7 @@ from hf_bilstm_distill import (
 
 STUDENTS = Path(__file__).parents[2] / "hf_bilstm_distill" / "students"
 SIBLINGS = {path.stem for path in STUDENTS.glob("*.py")}
-CODE_FILES = ["configuration_bilstm.py", "modeling_bilstm.py"]
+CODE_FILES = ["configuration_bilstm.py", "modeling_bilstm.py", "recurrence.py"]
 ALLOWED = {"torch", "transformers", "huggingface_hub", *sys.stdlib_module_names} - {"__future__"}
 
 

@@ -1,0 +1,102 @@
+"""The recurrence of a bidirectional LSTM over sentences of different lengths, with its own backward pass."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class Recurrence(torch.autograd.Function):
+    """Run both directions of an LSTM from what its input gives each gate.
+
+    Sentences are sorted by length, the longest first, and laid out step by step: first the first token of every
+    sentence, then the second of those that have one, and so on. The backward direction begins with the last token. So
+    a step is one product over both directions and all sentences that are not yet at their end, without padding.
+
+    All gates go through one sigmoid; tanh(x) is 2 sigmoid(2x) - 1, which takes a third of the time on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, recurrent: Tensor, num_alive: list[int]) -> Tensor:
+        """Compute the state after each token.
+
+        Args:
+            ctx: Keeps what the backward pass needs.
+            gates: What the input gives the gates, in PyTorch's order (input, forget, candidate, output), biases
+                included, `(2, tokens, 4 * hidden)`.
+            recurrent: The weights from state to gates, `(2, hidden, 4 * hidden)`. Their type is that of the products.
+            num_alive: For each step, how many sentences have a token there.
+
+        Returns:
+            `(2, tokens, hidden)`, in the type of `gates`.
+        """
+        hidden_size = recurrent.shape[1]
+        states = gates.new_empty(2, gates.shape[1], hidden_size)
+        state = cell = gates.new_zeros(2, num_alive[0], hidden_size)
+        kept: list[Tensor] = []
+        start = 0
+        for step, alive in enumerate(num_alive):
+            gate = gates[:, start : start + alive]
+            gate = gate.clone() if step == 0 else gate + _product(state[:, :alive], recurrent)
+            gate[..., 2 * hidden_size : 3 * hidden_size].mul_(2)
+            write, keep, candidate, show = gate.sigmoid_().chunk(4, dim=-1)
+            candidate.mul_(2).sub_(1)
+            previous, cell = cell, (cell[:, :alive] * keep).addcmul_(write, candidate)
+            squashed = (2 * cell).sigmoid_().mul_(2).sub_(1)
+            state = states[:, start : start + alive]
+            torch.mul(show, squashed, out=state)
+            start += alive
+            if any(ctx.needs_input_grad):
+                kept += [gate, previous, squashed]
+        ctx.num_alive = num_alive
+        ctx.save_for_backward(recurrent, states, *kept)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Carry the gradient of the states back to the gates and the weights.
+
+        Args:
+            ctx: What the forward pass kept.
+            *gradients: The gradient of the states, `(2, tokens, hidden)`.
+
+        Returns:
+            The gradients of `gates` and of `recurrent`.
+        """
+        (d_states,) = gradients
+        recurrent, states, *kept = ctx.saved_tensors
+        to_state = recurrent.transpose(1, 2)
+        d_gates = states.new_empty(2, states.shape[1], 4 * recurrent.shape[1])
+        d_recurrent = torch.zeros_like(recurrent)
+        # What the state and the cell of a step answer for in later steps; where a sentence has ended, nothing.
+        d_state = states.new_zeros(2, ctx.num_alive[0], recurrent.shape[1])
+        d_cell = torch.zeros_like(d_state)
+        end = states.shape[1]
+        for step, alive in reversed(list(enumerate(ctx.num_alive))):
+            gate, previous, squashed = kept[3 * step : 3 * step + 3]
+            write, keep, candidate, show = gate.chunk(4, dim=-1)
+            d_gate = d_gates[:, end - alive : end]
+            d_write, d_keep, d_candidate, d_show = d_gate.chunk(4, dim=-1)
+            d_h = d_state[:, :alive].add_(d_states[:, end - alive : end])
+            d_c = d_cell[:, :alive].add_((d_h * show).mul_(1 - squashed * squashed))
+            torch.mul(d_h, squashed, out=d_show)
+            torch.mul(d_c, candidate, out=d_write)
+            torch.mul(d_c, write, out=d_candidate)
+            torch.mul(d_c, previous[:, :alive], out=d_keep)
+            d_c.mul_(keep)
+            slope = (1 - gate).mul_(gate)
+            slope.chunk(4, dim=-1)[2].copy_(1 - candidate * candidate)
+            d_gate.mul_(slope)
+            end -= alive
+            if step > 0:
+                before = end - ctx.num_alive[step - 1]
+                state = states[:, before : before + alive]
+                d_state[:, :alive] = _product(d_gate, to_state)
+                d_recurrent += _product(state.transpose(1, 2), d_gate.to(recurrent.dtype))
+        return d_gates, d_recurrent, None
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    return torch.bmm(left.to(right.dtype), right)
