@@ -108,3 +108,13 @@ def test_bfloat16_products_stay_close(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(close, exact, atol=0.03, rtol=0)
     close.sum().backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in encoder.parameters())
+
+
+def test_no_two_weights_share_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipping, which works in place, would scale a shared gradient twice."""
+    monkeypatch.setattr(BiLSTMModel, "_run_by_kernel", refuse)
+    encoder = make_encoder()
+    input_ids, mask, _ = make_batch()
+    encoder.encode(input_ids, mask)[1].sum().backward()
+    places = [parameter.grad.data_ptr() for parameter in encoder.parameters()]
+    assert len(set(places)) == len(places)

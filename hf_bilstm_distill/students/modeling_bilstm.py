@@ -197,10 +197,10 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         from_input, from_state, bias_1, bias_2 = (
             torch.stack(pair) for pair in zip(*self.lstm.all_weights, strict=True)
         )
+        bias = bias_1 + 1 * bias_2  # a mere sum gives both one gradient in memory, and clipping scales it twice
         distinct, place = tokens.unique(return_inverse=True)
-        gates = nn.functional.linear(
-            self._embed(distinct), from_input.flatten(end_dim=1), (bias_1 + bias_2).flatten()
-        ).view(2 * len(distinct), -1)
+        gates = nn.functional.linear(self._embed(distinct), from_input.flatten(end_dim=1), bias.flatten())
+        gates = gates.view(2 * len(distinct), -1)
         row = torch.empty(2, len(tokens), dtype=torch.long)
         row[0, forward] = 2 * place
         row[1, backward] = 2 * place + 1
