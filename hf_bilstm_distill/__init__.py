@@ -1,48 +1,65 @@
 """Distil a fine-tuned Hugging Face text classifier into a small, fast BiLSTM.
 
 Importing this package makes its students known to `AutoConfig`, `AutoModel`, `AutoModelForSequenceClassification` and
-`pipeline`.
+`pipeline`. Where PyTorch or transformers is not installed there is `OnnxTextClassifier` alone, which needs neither.
 """
 
-from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
-from hf_bilstm_distill.collation import DistillationCollator, encode
-from hf_bilstm_distill.command_line import last_checkpoint, one_line_errors, parse_arguments
-from hf_bilstm_distill.embeddings import (
-    EmbeddingTable,
-    initialize_embeddings,
-    random_vectors,
-    read_words,
-    vectors_from_file,
-    vectors_from_teacher,
-)
-from hf_bilstm_distill.inference import TextClassifier
-from hf_bilstm_distill.labeling import Teacher, label_with_teacher
-from hf_bilstm_distill.loading import load_file, load_texts, number_labels, select_columns
-from hf_bilstm_distill.losses import kl_on_logits, mse_on_logits
-from hf_bilstm_distill.metrics import (
-    F1,
-    Accuracy,
-    MatthewsCorrelation,
-    Pearson,
-    Spearman,
-    compute_metrics_for,
-    load_metric,
-)
-from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
-from hf_bilstm_distill.report import Report, compare
-from hf_bilstm_distill.sharing import include_code
-from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
-from hf_bilstm_distill.taggers import load_tagger
-from hf_bilstm_distill.tokenization import train_word_tokenizer, trim_tokenizer, word_tokenizer_from_words
-from hf_bilstm_distill.trainer import DistillationTrainer
-from hf_bilstm_distill.training_args import DistillationTrainingArguments
-from hf_bilstm_distill.transfer_set import (
-    LabelMismatchError,
-    check_agreement,
-    find_label_order,
-    label_names,
-    match_labels,
-)
+from importlib.util import find_spec as _find_spec
+
+from hf_bilstm_distill.predictor import OnnxTextClassifier
+
+if _find_spec("torch") and _find_spec("transformers"):
+    from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+    from hf_bilstm_distill.collation import DistillationCollator, encode
+    from hf_bilstm_distill.command_line import last_checkpoint, one_line_errors, parse_arguments
+    from hf_bilstm_distill.embeddings import (
+        EmbeddingTable,
+        initialize_embeddings,
+        random_vectors,
+        read_words,
+        vectors_from_file,
+        vectors_from_teacher,
+    )
+    from hf_bilstm_distill.export import export_onnx
+    from hf_bilstm_distill.inference import TextClassifier
+    from hf_bilstm_distill.labeling import Teacher, label_with_teacher
+    from hf_bilstm_distill.loading import load_file, load_texts, number_labels, select_columns
+    from hf_bilstm_distill.losses import kl_on_logits, mse_on_logits
+    from hf_bilstm_distill.metrics import (
+        F1,
+        Accuracy,
+        MatthewsCorrelation,
+        Pearson,
+        Spearman,
+        compute_metrics_for,
+        load_metric,
+    )
+    from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
+    from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
+    from hf_bilstm_distill.report import Report, compare
+    from hf_bilstm_distill.sharing import include_code
+    from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
+    from hf_bilstm_distill.taggers import load_tagger
+    from hf_bilstm_distill.tokenization import train_word_tokenizer, trim_tokenizer, word_tokenizer_from_words
+    from hf_bilstm_distill.trainer import DistillationTrainer
+    from hf_bilstm_distill.training_args import DistillationTrainingArguments
+    from hf_bilstm_distill.transfer_set import (
+        LabelMismatchError,
+        check_agreement,
+        find_label_order,
+        label_names,
+        match_labels,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise ImportError(
+            f"{name} needs PyTorch and transformers. Run `pip install hf-bilstm-distill`, or use OnnxTextClassifier, "
+            "which needs neither."
+        )
+
 
 __version__ = "0.1.0"
 
@@ -59,8 +76,13 @@ __all__ = [
     "EmbeddingTable",
     "HeuristicAugmenter",
     "LabelMismatchError",
+    "MaskAug",
     "MatthewsCorrelation",
+    "NgramAug",
+    "NlpaugTransform",
+    "OnnxTextClassifier",
     "Pearson",
+    "PosReplacementAug",
     "Report",
     "Spearman",
     "Teacher",
@@ -70,6 +92,7 @@ __all__ = [
     "compare",
     "compute_metrics_for",
     "encode",
+    "export_onnx",
     "find_label_order",
     "include_code",
     "initialize_embeddings",

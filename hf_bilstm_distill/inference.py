@@ -203,16 +203,18 @@ class TextClassifier:
 
         Returns:
             Labels as their positions, `(rows,)`; and scores as `pipeline` gives them, `(rows, num_labels)`:
-            probabilities, independent ones where a text can have several labels; the logit itself in regression.
+            probabilities, independent ones where a text can have several labels or there is one label; the logit
+            itself in regression.
         """
         logits = self.logits(texts, text_pairs)
         return logits.argmax(axis=1), self._scores(torch.from_numpy(logits)).numpy()
 
     def _scores(self, logits: Tensor) -> Tensor:
         problem_type = self.model.config.problem_type
-        if problem_type == "regression" or self.num_labels == 1:
+        if problem_type == "regression":
             return logits
-        return logits.sigmoid() if problem_type == "multi_label_classification" else logits.softmax(dim=-1)
+        is_independent = problem_type == "multi_label_classification" or self.num_labels == 1
+        return logits.sigmoid() if is_independent else logits.softmax(dim=-1)
 
     def fingerprint(self) -> str:
         """Tell this classifier from any that could give other logits: its weights, tokenizer and settings.

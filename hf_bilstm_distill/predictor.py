@@ -1,0 +1,305 @@
+"""Classify texts with an exported student: onnxruntime, tokenizers and numpy, nothing else.
+
+This file stands alone: `export_onnx` copies it into the folder that it writes.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self, cast
+
+_INSTALL = (
+    "Install what it needs: `pip install onnxruntime tokenizers numpy`, or `pip install hf-bilstm-distill[onnx]`."
+)
+
+try:
+    import numpy as np
+    from tokenizers import Encoding, Tokenizer
+except ImportError as error:
+    raise ImportError(f"OnnxTextClassifier cannot run: {error}. {_INSTALL}") from error
+
+_FORMAT = 1
+_MODEL, _TOKENIZER, _CONFIG = "model.onnx", "tokenizer.json", "config.json"
+_INPUTS = ("input_ids", "token_type_ids")
+
+_ROWS_PER_BATCH = 16  # more leave the cache of a core
+_ROWS_PER_ENCODING = 256  # encodings are large, and only their ids are kept
+_ROWS_IN_MEMORY = 4096  # sorted by length together
+_SECONDS_BEFORE_PROGRESS = 3
+
+Sentences = str | tuple[str, str]
+Result = dict[str, Any] | list[dict[str, Any]]
+"""`{"label": ..., "score": ...}`, or a list of such labels, the best one first."""
+
+
+class OnnxTextClassifier:
+    """A student that `export_onnx` wrote, with its tokenizer: texts in, labels with scores out.
+
+    It answers as `pipeline("text-classification")` does, except that it cuts texts at the student's `max_length`. It
+    has no state, so any number of threads may use one classifier.
+
+    Args:
+        model: The graph: the path of a file, or its bytes.
+        tokenizer: The tokenizer. It must cut texts by itself, and not pad them.
+        config: What the folder's `config.json` holds.
+        num_threads: How many cores classify many texts. None takes all that this process may use. A single text gets
+            one thread in any case, since more make it slower. The tokenizer has threads of its own, which the
+            environment variable `TOKENIZERS_PARALLELISM=false` switches off.
+
+    Raises:
+        ImportError: If onnxruntime is not installed.
+        ValueError: If `num_threads` is not positive.
+    """
+
+    def __init__(
+        self, model: str | bytes, tokenizer: Tokenizer, config: Mapping[str, Any], *, num_threads: int | None = None
+    ) -> None:
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}. None takes all cores.")
+        self.labels: list[str] = config["labels"]
+        self.problem_type: str | None = config["problem_type"]
+        self.is_pair: bool = config["is_pair"]
+        self.num_threads = num_threads or _available_cores()
+        self._tokenizer = tokenizer
+        self._session = _open_session(model)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        num_threads: int | None = None,
+    ) -> Self:
+        """Load an exported student from a folder or from the Hub.
+
+        Args:
+            name_or_path: The folder, or an id on the Hub.
+            revision: A branch, tag or commit on the Hub. None takes its main branch.
+            token: The token for a private model. None takes the one that is logged in.
+            num_threads: How many cores classify many texts. None takes all that this process may use.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            FileNotFoundError: If nothing can be loaded from there.
+            ImportError: If onnxruntime is not installed.
+            ValueError: If the folder holds something else than an exported student, or one of another version; or if
+                `num_threads` is not positive.
+        """
+        folder = _find_folder(name_or_path, revision, token)
+        for name in (_MODEL, _TOKENIZER, _CONFIG):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(
+                    f"{str(name_or_path)!r} holds no exported student: it has no {name}. Write one with "
+                    "export_onnx(model, tokenizer, folder)."
+                )
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        if config.get("export_format") != _FORMAT:
+            raise ValueError(
+                f"{str(name_or_path)!r} holds no student that this version reads: export_format is "
+                f"{config.get('export_format')!r} in its {_CONFIG}, not {_FORMAT}. Export it again with export_onnx."
+            )
+        tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        return cls(str(folder / _MODEL), tokenizer, config, num_threads=num_threads)
+
+    def predict(self, inputs: Any, *, top_k: int | None = 1) -> Any:
+        """Give the labels of one text or pair, or of many.
+
+        Args:
+            inputs: A text; a pair, `{"text": ..., "text_pair": ...}`; or any iterable of texts or of pairs, where a
+                pair may be `(first, second)` as well.
+            top_k: How many labels to give, the best ones first. None gives all.
+
+        Returns:
+            For an iterable a list in its order, with `{"label": ..., "score": ...}` for each input, or a list of such
+            labels where `top_k` is not 1. For a single pair what it would get in a list. For a single text, as in
+            `pipeline`, always a list of labels.
+
+        Raises:
+            TypeError: If an input is not text.
+            ValueError: If a student of single texts gets a pair, or one of pairs a single text; or if `top_k` is not
+                positive.
+        """
+        _check_top_k(top_k)
+        if not isinstance(inputs, str | Mapping):
+            return list(_with_progress(self.stream(inputs, top_k=top_k), inputs))
+        sentences = self._sentences(inputs)
+        encoding = self._tokenizer.encode(*sentences) if self.is_pair else self._tokenizer.encode(sentences)
+        (result,) = self._results(self._run([self._row(encoding)]), top_k)
+        return [result] if isinstance(inputs, str) and top_k == 1 else result
+
+    __call__ = predict
+
+    def stream(self, inputs: Iterable[Any], *, top_k: int | None = 1) -> Iterator[Result]:
+        """Give the labels of many texts or pairs one by one, and never hold more than a few thousand of them.
+
+        Args:
+            inputs: Any iterable of texts or of pairs, generators too.
+            top_k: How many labels to give, the best ones first. None gives all.
+
+        Yields:
+            For each input `{"label": ..., "score": ...}`, or a list of such labels where `top_k` is not 1.
+
+        Raises:
+            TypeError: If an input is not text, or if `inputs` is a single one.
+            ValueError: If a student of single texts gets a pair, or one of pairs a single text; or if `top_k` is not
+                positive.
+        """
+        _check_top_k(top_k)
+        for logits in self._logits(inputs):
+            yield from self._results(logits, top_k)
+
+    def logits(self, inputs: Iterable[Any]) -> np.ndarray:
+        """Give the logits of many texts or pairs.
+
+        Args:
+            inputs: Any iterable of texts or of pairs.
+
+        Returns:
+            `(rows, num_labels)`, float32, in the order of the inputs.
+
+        Raises:
+            TypeError: If an input is not text, or if `inputs` is a single one.
+            ValueError: If a student of single texts gets a pair, or one of pairs a single text.
+        """
+        nothing = np.empty((0, len(self.labels)), dtype=np.float32)
+        return np.concatenate([nothing, *self._logits(inputs)])
+
+    def _logits(self, inputs: Iterable[Any]) -> Iterator[np.ndarray]:
+        """Yield the logits of a few thousand inputs at a time."""
+        if isinstance(inputs, str | Mapping):
+            raise TypeError(f"Expected several inputs, got the single {_short(inputs)}. Put it into a list.")
+        remaining = iter(inputs)
+        with ThreadPoolExecutor(self.num_threads) as pool:
+            while part := [self._sentences(item) for item in islice(remaining, _ROWS_IN_MEMORY)]:
+                rows = self._encode(part)
+                order = np.argsort([-row.shape[1] for row in rows], kind="stable")
+                batches = [order[start : start + _ROWS_PER_BATCH] for start in range(0, len(order), _ROWS_PER_BATCH)]
+                of_batches = [[rows[place] for place in batch] for batch in batches]
+                run = map if self.num_threads == 1 or len(batches) == 1 else pool.map
+                logits = np.empty((len(rows), len(self.labels)), dtype=np.float32)
+                for batch, of_batch in zip(batches, run(self._run, of_batches), strict=True):
+                    logits[batch] = of_batch
+                yield logits
+
+    def _sentences(self, item: Any) -> Sentences:
+        if isinstance(item, Mapping):
+            texts = [item[name] for name in ("text", "text_pair") if item.get(name) is not None]
+        else:
+            texts = [item] if isinstance(item, str) or not isinstance(item, Iterable) else list(item)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"Expected text, got {_short(item)}. Drop it, or make it a string.")
+        if len(texts) != 1 + self.is_pair:
+            wanted = "pairs, [(first, second), ...]" if self.is_pair else "single texts, [text, ...]"
+            raise ValueError(f"This student reads {wanted}, got {_short(item)}. Give it what it was trained on.")
+        return (texts[0], texts[1]) if self.is_pair else texts[0]
+
+    def _encode(self, sentences: list[Sentences]) -> list[np.ndarray]:
+        rows: list[np.ndarray] = []
+        for start in range(0, len(sentences), _ROWS_PER_ENCODING):
+            encodings = self._tokenizer.encode_batch_fast(sentences[start : start + _ROWS_PER_ENCODING])
+            rows += [self._row(encoding) for encoding in encodings]
+        return rows
+
+    def _row(self, encoding: Encoding) -> np.ndarray:
+        ids = [encoding.ids, encoding.type_ids] if self.is_pair else [encoding.ids]
+        return np.array(ids, dtype=np.int32)  # (inputs, length)
+
+    def _run(self, rows: list[np.ndarray]) -> np.ndarray:
+        lengths = np.array([row.shape[1] for row in rows])
+        is_token = np.arange(lengths.max()) < lengths[:, None]  # (batch, length)
+        feed = {"attention_mask": is_token.astype(np.int64)}
+        for name, values in zip(_INPUTS, np.concatenate(rows, axis=1), strict=False):
+            feed[name] = np.zeros(is_token.shape, dtype=np.int64)  # the graph does not look at padding
+            feed[name][is_token] = values
+        return cast(np.ndarray, self._session.run(None, feed)[0])
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        """Do what `pipeline` does with logits."""
+        if self.problem_type == "regression":
+            return logits
+        if self.problem_type == "multi_label_classification" or len(self.labels) == 1:
+            return cast(np.ndarray, np.exp(-np.logaddexp(0, -logits)))
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return cast(np.ndarray, odds / odds.sum(axis=1, keepdims=True))
+
+    def _results(self, logits: np.ndarray, top_k: int | None) -> list[Result]:
+        scores = self._scores(logits)
+        if top_k == 1:
+            best = zip(scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist(), strict=True)
+            return [{"label": self.labels[place], "score": score} for place, score in best]
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+        ranked = zip(order.tolist(), np.take_along_axis(scores, order, axis=1).tolist(), strict=True)
+        return [
+            [{"label": self.labels[place], "score": score} for place, score in zip(*row, strict=True)] for row in ranked
+        ]
+
+
+def _check_top_k(top_k: int | None) -> None:
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}. None gives all labels.")
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open_session(model: str | bytes) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(f"OnnxTextClassifier cannot run: {error}. {_INSTALL}") from error
+    options = onnxruntime.SessionOptions()
+    # Several batches at a time, each on its own core, are faster than one batch on several cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _find_folder(name_or_path: str | os.PathLike[str], revision: str | None, token: str | None) -> Path:
+    if Path(name_or_path).is_dir():
+        return Path(name_or_path)
+    from huggingface_hub import snapshot_download  # tokenizers needs it, so it is there
+
+    try:
+        return Path(
+            snapshot_download(
+                str(name_or_path), revision=revision, token=token, allow_patterns=[_MODEL, _TOKENIZER, _CONFIG]
+            )
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise FileNotFoundError(
+            f"Cannot load a classifier from {str(name_or_path)!r}: no such folder, and the Hub does not give it "
+            f"({reason}). Name a folder that export_onnx wrote, or the id of one on the Hub."
+        ) from error
+
+
+def _with_progress(results: Iterator[Result], inputs: Iterable[Any]) -> Iterable[Result]:
+    total = len(inputs) if isinstance(inputs, Sized) else None
+    if total is not None and total <= _ROWS_IN_MEMORY:
+        return results
+    try:
+        from tqdm.auto import tqdm  # tokenizers needs it, so it is there unless somebody left it out
+    except ImportError:
+        return results
+    return cast(Iterable[Result], tqdm(results, total=total, unit=" texts", delay=_SECONDS_BEFORE_PROGRESS))
+
+
+def _short(item: Any) -> str:
+    text = repr(item)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+if __name__ == "__main__":
+    classifier = OnnxTextClassifier.from_pretrained(Path(__file__).parent)
+    given = [tuple(sys.argv[1:])] if classifier.is_pair else sys.argv[1:]
+    for answer in classifier.stream(given, top_k=None):
+        sys.stdout.write(json.dumps(answer) + "\n")
