@@ -119,8 +119,6 @@ def hf_pipeline(options: argparse.Namespace) -> Way:
 
 def onnx(options: argparse.Namespace, quantize: str | None) -> Way:
     """The exported student: ONNX Runtime, no PyTorch."""
-    from hf_bilstm_distill.predictor import OnnxTextClassifier
-
     folder = Path(options.exports) / str(quantize)
     if not folder.exists():  # in a process of its own, so that PyTorch's memory is not counted here
         code = (
@@ -130,6 +128,9 @@ def onnx(options: argparse.Namespace, quantize: str | None) -> Way:
         )
         command = [sys.executable, "-c", code, options.student, str(folder), quantize or ""]
         subprocess.run(command, check=True, capture_output=True)
+    sys.path.insert(0, str(folder))
+    from predictor import OnnxTextClassifier  # the folder's own: it needs neither PyTorch nor this package
+
     classifier = OnnxTextClassifier.from_pretrained(folder, num_threads=options.threads)
     return Way(classifier.predict, classifier.predict, (folder / "model.onnx").stat().st_size)
 
