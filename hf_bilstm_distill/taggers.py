@@ -21,14 +21,17 @@ def load_tagger(name: str | Tagger) -> Tagger:
 
     Args:
         name: "lexicon" (no download, about as good as the others for replacing words by others of their kind), "nltk"
-            (averaged perceptron, slow), "textblob" (pattern's rules), "spacy:MODEL", or a function, which is
-            returned as it is.
+            (averaged perceptron, slow), "textblob" (pattern's rules), "spacy:MODEL" (slowest), or a function, which is
+            returned as it is. All but the function take the words of a text all in capitals in lower case.
 
     Returns:
         A function from the words of a sentence to their tags. Call it through `tag_words`, which checks the answer.
 
     Raises:
-        ValueError: If no tagger has this name.
+        ValueError: If no tagger has this name, or the model of spaCy has no tagger.
+        ImportError: If its package is not installed.
+        LookupError: If NLTK lacks the data of its tagger.
+        OSError: If spaCy lacks the model.
         TypeError: If `name` is neither a name nor a function.
     """
     if callable(name):
@@ -81,7 +84,7 @@ def _load_nltk() -> Tagger:
             "`python -m nltk.downloader averaged_perceptron_tagger_eng`, or name the folder that holds it in the "
             "environment variable NLTK_DATA, or use the tagger 'lexicon', which needs no data."
         ) from error
-    return lambda words: [tag for _, tag in perceptron.tag(words)]
+    return lambda words: [tag for _, tag in perceptron.tag(_without_shouting(words))]
 
 
 def _load_textblob() -> Tagger:
@@ -89,7 +92,7 @@ def _load_textblob() -> Tagger:
         from textblob.en import parser
     except ImportError as error:
         raise ImportError(f"The tagger 'textblob' needs the package textblob. {_INSTALL}") from error
-    return lambda words: [tag for _, tag in parser.find_tags(words)]
+    return lambda words: [tag for _, tag in parser.find_tags(_without_shouting(words))]
 
 
 def _load_spacy(model: str) -> Tagger:
@@ -101,12 +104,24 @@ def _load_spacy(model: str) -> Tagger:
             f"download {model}`, or use another tagger: {_INSTALL}"
         ) from error
     try:
-        pipeline = spacy.load(model, exclude=["parser", "ner", "lemmatizer"])
+        pipeline = spacy.load(model, exclude=["parser", "ner", "attribute_ruler", "lemmatizer"])
     except OSError as error:
         raise OSError(
             f"spaCy has no model {model!r}. Run `python -m spacy download {model}`, or name one that is installed."
         ) from error
-    return lambda words: [word.tag_ for word in pipeline(spacy.tokens.Doc(pipeline.vocab, words=words))]
+    if "tagger" not in pipeline.pipe_names:
+        raise ValueError(
+            f"spaCy's model {model!r} has no tagger, only {pipeline.pipe_names}: it would call all words alike. Name "
+            "another model."
+        )
+    return lambda words: [
+        word.tag_ for word in pipeline(spacy.tokens.Doc(pipeline.vocab, words=_without_shouting(words)))
+    ]
+
+
+def _without_shouting(words: list[str]) -> list[str]:
+    """Return the words of a text all in capitals in lower case, as there every word would look like a name."""
+    return [word.lower() for word in words] if " ".join(words).isupper() else words
 
 
 _LOADERS: dict[str, Callable[[], Tagger]] = {

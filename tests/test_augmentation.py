@@ -1,20 +1,27 @@
 """Copies that break the rules of augmentation teach the student from sentences nobody asked for."""
 
+import itertools
 import math
 import os
 import pickle
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, List, Value
+from datasets import ClassLabel, Dataset, IterableDataset, List, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
+from torch.utils.data import DataLoader
 
-from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment, split_words
+from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
 from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, NO_LABEL, TEACHER_LOGITS, TEXT, TEXT_PAIR
+from hf_bilstm_distill.words import split_words
 
 MASK = "[MASK]"
 FILMS = [
@@ -41,36 +48,6 @@ def copies_of(augmenter: HeuristicAugmenter, text: str, rows: int) -> list[str]:
     """One list of the copies of `rows` rows with the same text."""
     rows_and_copies = augmenter({TEXT: [text] * rows}, list(range(rows)))
     return [text for text, is_copy in zip(*rows_and_copies.values(), strict=True) if is_copy]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("A film, (not) good!", "A|film|,|(|not|)|good|!"),
-        ("I don't think it's over", "I|do|n't|think|it|'s|over"),
-        ("i did n't think it 's over", "i|did|n't|think|it|'s|over"),
-        ("WE CAN\u2019T, THEY\u2019VE", "WE|CA|N\u2019T|,|THEY|\u2019VE"),
-        ("the girls' rock'n'roll at 5 o'clock", "the|girls|'|rock'n'roll|at|5|o'clock"),
-        ("a well-made -- 1,000.5 $ -- U.S. film...", "a|well-made|--|1,000.5|$|--|U.S.|film|..."),
-        ("[MASK][MASK]s, a[MASK]", "[MASK]|[MASK]|s|,|a|[MASK]"),
-        ("cafe\u0301 हिन्दी good👍🏽 👩‍👩‍👧 🇩🇪", "cafe\u0301|हिन्दी|good|👍🏽|👩‍👩‍👧|🇩🇪"),
-        (" \n\t ", ""),
-        ("", ""),
-    ],
-)
-def test_words_and_marks_come_apart(text: str, words: str) -> None:
-    """ "film," counted as a word of its own, or emoji and accents cut in two."""
-    assert "|".join(split_words(text)[1::2]) == words
-
-
-@settings(deadline=None)
-@given(st.text() | st.text(alphabet="an't \u2019s.-[MASK]\u0301\u200d😀👩\n"))
-def test_pieces_are_the_text(text: str) -> None:
-    """Spaces lost or words changed in copies that nothing was done to."""
-    pieces = split_words(text)
-    assert "".join(pieces) == text
-    assert all(not gap or gap.isspace() for gap in pieces[::2])
-    assert all(word and not any(map(str.isspace, word)) for word in pieces[1::2])
 
 
 def test_a_tenth_of_the_words_is_masked_and_a_tenth_replaced() -> None:
@@ -116,6 +93,64 @@ def test_a_quarter_of_the_copies_are_ngrams() -> None:
     augmenter = HeuristicAugmenter(n_iter=1, p_mask=0.5, p_pos=0, p_ngram=0.25)
     lengths = [len(copy.split()) for copy in copies_of(augmenter, text, 10_000)]
     assert sum(length < 7 for length in lengths) / 10_000 == pytest.approx(0.25, abs=0.02)
+    assert chisquare([lengths.count(length) for length in range(1, 6)]).pvalue > 1e-6
+
+
+def changed_words(rows: int, n_iter: int, **rates: float) -> np.ndarray:
+    """Which of 40 words are masked in each copy of each row: `(rows, n_iter, 40)`."""
+    text = " ".join(f"w{number}" for number in range(40))
+    augmenter = HeuristicAugmenter(n_iter=n_iter, p_pos=0, p_ngram=0, **rates)
+    copies = copies_of(augmenter, text, rows)
+    assert len(copies) == rows * n_iter  # of 2**40 masks none is drawn twice
+    return np.array([[word == MASK for word in copy.split()] for copy in copies]).reshape(rows, n_iter, 40)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["rows", "copies", "words"])
+@pytest.mark.parametrize("distance", [1, 2, 7])
+def test_neighbours_are_masked_independently(axis: int, distance: int) -> None:
+    """The same words masked in every copy, in the next row, or in pairs."""
+    masked = changed_words(200, 20, p_mask=0.5)
+    length = masked.shape[axis]
+    one, other = masked.take(range(distance, length), axis), masked.take(range(length - distance), axis)
+    same = (one == other).mean()
+    assert abs(same - 0.5) < 4.5 * 0.5 / math.sqrt(one.size)
+
+
+def test_every_word_of_every_copy_is_masked_equally_often() -> None:
+    """The first words, or the first copies, spared."""
+    masked = changed_words(1000, 20, p_mask=0.5)
+    for axes in ((0, 1), (0, 2)):
+        shares = masked.mean(axis=axes)
+        assert abs(shares - 0.5).max() < 4.5 * 0.5 * math.sqrt(shares.size / masked.size)
+
+
+def test_numbers_of_masks_are_binomial() -> None:
+    """Copies that are masked heavily beside others that are hardly touched."""
+    counts = changed_words(1000, 10, p_mask=0.5).sum(axis=2)
+    assert counts.var() == pytest.approx(40 / 4, rel=4.5 * math.sqrt(2 / counts.size))
+
+
+def test_replacements_are_independent_of_their_neighbours_and_of_masks() -> None:
+    """The same replacement side by side, or one that betrays where the masks are."""
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0.5, p_pos=0.5, p_ngram=0, tagger=by_first_letter)
+    augmenter.fit(Dataset.from_dict({TEXT: ["sun sea"]}))
+    copies = [copy.split() for copy in copies_of(augmenter, "some " * 40, 1000)]
+    pairs = Counter((left, right) for copy in copies for left, right in itertools.pairwise(copy))
+    shares = {MASK: 1 / 2, "sun": 1 / 4, "sea": 1 / 4}
+    assert set(pairs) == {(left, right) for left in shares for right in shares}
+    expected = [39_000 * shares[left] * shares[right] for left, right in pairs]
+    # Neighbouring pairs share a word, which widens the statistic a little: hence the small value.
+    assert chisquare(list(pairs.values()), expected).pvalue > 1e-5
+
+
+def test_cuts_are_independent_of_masks() -> None:
+    """N-grams of copies with many masks alone."""
+    text = " ".join(f"w{number}" for number in range(6))
+    augmenter = HeuristicAugmenter(n_iter=1, p_mask=0.5, p_pos=0, p_ngram=1)
+    ngrams = [copy.split() for copy in copies_of(augmenter, text, 20_000)]
+    for length in range(1, 6):
+        words = [word for ngram in ngrams if len(ngram) == length for word in ngram]
+        assert words.count(MASK) / len(words) == pytest.approx(0.5, abs=4.5 * 0.5 / math.sqrt(len(words)))
 
 
 def test_texts_too_short_for_an_ngram_stay_whole() -> None:
@@ -183,6 +218,27 @@ def test_replaced_words_do_not_grow_together() -> None:
     assert copies_of(augmenter, "I don't (know).", 1) == [" ".join(["very"] * 7)]
     augmenter.fit(Dataset.from_dict({TEXT: ["!"]}))
     assert copies_of(augmenter, "I don't  know.", 1) == ["! !!  !!"]
+
+
+def test_ngrams_begin_and_end_with_a_word() -> None:
+    """A space left over where an n-gram was cut out of "don't"."""
+    augmenter = HeuristicAugmenter(p_mask=0, p_pos=0.9, p_ngram=1, tagger=lambda words: ["X"] * len(words))
+    augmenter.fit(Dataset.from_dict({TEXT: ["very"]}))
+    copies = copies_of(augmenter, "I don't, can't or won't say it's mine.", 20)
+    assert copies
+    assert all(copy == copy.strip() and "veryvery" not in copy for copy in copies)
+
+
+def test_only_replaced_words_get_a_space() -> None:
+    """Spaces put into the words of the user, or before marks."""
+    augmenter = HeuristicAugmenter(p_mask=0.2, p_pos=0.2, p_ngram=0, tagger=by_first_letter)
+    augmenter.fit(Dataset.from_dict({TEXT: ["do dogs nap"]}))
+    copies = set(copies_of(augmenter, "(don't)", 40))
+    own = {"(don't)", f"({MASK}n't)", f"(do{MASK})", f"({MASK}{MASK})"}
+    replaced = {"(dogs n't)", "(do nap)", "(dogs nap)", f"(dogs{MASK})", f"({MASK}nap)", "(do n't)"}
+    inner = {text[1:-1] for text in own | replaced}
+    left = {copy.removeprefix("(").removeprefix(MASK) if not copy.startswith("(") else copy[1:] for copy in copies}
+    assert {text.removesuffix(")") for text in left if text.endswith(")")} <= inner
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
@@ -352,6 +408,16 @@ def test_rows_depend_on_neither_batches_nor_global_state() -> None:
     assert maps[0][:] == maps[1][:] == maps[2][:]
 
 
+def test_long_texts_are_worked_on_in_parts_without_a_trace() -> None:
+    """Other copies, or rows in another order, where a batch does not fit into memory at once."""
+    texts = [" ".join(f"w{number % (7 + row)}" for number in range(700)) for row in range(40)]
+    augmenter = HeuristicAugmenter(n_iter=20).fit(Dataset.from_dict({TEXT: texts}))
+    together = augmenter({TEXT: texts, "number": list(range(40))}, list(range(40)))
+    one_by_one = [augmenter({TEXT: [text], "number": [row]}, [row]) for row, text in enumerate(texts)]
+    for column, values in together.items():
+        assert values == [value for batch in one_by_one for value in batch[column]]
+
+
 @pytest.mark.multiprocess
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_rows_do_not_depend_on_the_number_of_processes() -> None:
@@ -377,31 +443,41 @@ def test_pickled_augmenter_makes_the_same_copies() -> None:
     assert again({TEXT: FILMS}, list(range(7))) == augmenter({TEXT: FILMS}, list(range(7)))
 
 
-FINGERPRINTS = """
-from datasets import Dataset
+RUN = """
+from pathlib import Path
+from datasets import load_dataset
 from datasets.fingerprint import Hasher
-from hf_bilstm_distill.augmentation import HeuristicAugmenter
-dataset = Dataset.from_dict({"text": %r})
-augmenter = HeuristicAugmenter().fit(dataset)
-augmenter({"text": ["a film"]}, [0])
-rows = dataset.map(augmenter, batched=True, with_indices=True, remove_columns=["text"])
-print(Hasher.hash(augmenter), rows._fingerprint)
+from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+folder = %r
+dataset = load_dataset("json", data_files=folder + "/texts.jsonl", cache_dir=folder, split="train")
+rows = augment(dataset, HeuristicAugmenter(n_iter=5, seed=%d))
+fitted = HeuristicAugmenter().fit(dataset)
+fitted({"text": ["a film"]}, [0])
+direct = dataset.map(fitted, batched=True, with_indices=True, remove_columns=["text"])
+print(Hasher.hash(fitted), direct._fingerprint, rows._fingerprint, Hasher.hash(rows[:]))
+print(*sorted((str(path), path.stat().st_mtime_ns) for path in Path(folder).rglob("cache-*.arrow")))
 """
 
 
 @pytest.mark.multiprocess
-def test_fingerprint_is_the_same_in_every_process(capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_run_finds_the_rows_of_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hours of work done again because the cache is never found."""
+    Dataset.from_dict({TEXT: FILMS * 40}).to_json(tmp_path / "texts.jsonl")
     other_order_of_sets = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     other_process = subprocess.run(
-        [sys.executable, "-c", FINGERPRINTS % FILMS],
+        [sys.executable, "-c", RUN % (str(tmp_path), 0)],
         env={**os.environ, "PYTHONHASHSEED": other_order_of_sets},
         capture_output=True,
         text=True,
         check=True,
     )
-    exec(FINGERPRINTS % FILMS, {})
-    assert capsys.readouterr().out == other_process.stdout
+    exec(RUN % (str(tmp_path), 0), {})
+    output = capsys.readouterr().out
+    assert output == other_process.stdout
+    assert output.count(".arrow") == 4  # tags, copies, those that are no duplicates; and copies without `augment`
+    # With another seed, and so with other copies, the words are still tagged.
+    exec(RUN % (str(tmp_path), 7), {})
+    assert capsys.readouterr().out.count(".arrow") == 6
 
 
 @pytest.mark.parametrize(
@@ -487,3 +563,134 @@ def test_numbers_of_copies_and_duplicates_are_logged(caplog: pytest.LogCaptureFi
         rows = augment(films(), HeuristicAugmenter(n_iter=5))
     duplicates = len(FILMS) * 6 - len(rows)
     assert f"Augmented 7 rows: 35 copies made, {duplicates} of them duplicates." in caplog.text
+
+
+def as_stream(dataset: Dataset) -> IterableDataset:
+    return dataset.to_iterable_dataset(num_shards=3)
+
+
+LABELLED = {LABEL: [1, 0, 1, 0, 1, 0, 1], "number": [[1], [2], [], [3, 4], [5], [6], [7]]}
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        films(),
+        films(**LABELLED).cast_column(LABEL, ClassLabel(names=["bad", "good"])),
+        films(**{TEXT_PAIR: FILMS[::-1], LABEL: [0.5] * 7}),
+        Dataset.from_dict({TEXT: [f"{text} {number}" for number in range(400) for text in FILMS]}),
+    ],
+    ids=["texts", "labels", "pairs", "several batches"],
+)
+def test_stream_gives_the_rows_of_a_set(dataset: Dataset) -> None:
+    """Another transfer set for those whose texts do not fit into memory."""
+    rows = augment(dataset, HeuristicAugmenter(n_iter=6))
+    stream = augment(as_stream(dataset), HeuristicAugmenter(n_iter=6))
+    assert stream.features == rows.features
+    # Repr, since NaN, the label of a copy among scores, does not equal itself.
+    assert repr(list(stream)) == repr(rows.to_list())
+
+
+def test_stream_without_types_gives_the_same_rows() -> None:
+    """A generator of rows refused, or its labels lost."""
+
+    def generate() -> Iterator[dict[str, Any]]:
+        yield from films(**LABELLED)
+
+    stream = augment(IterableDataset.from_generator(generate), HeuristicAugmenter(n_iter=6))
+    assert list(stream) == augment(films(**LABELLED), HeuristicAugmenter(n_iter=6)).to_list()
+
+
+def test_stream_can_be_read_again() -> None:
+    """An epoch without copies, because those of the first were taken for duplicates."""
+    stream = augment(as_stream(films()), HeuristicAugmenter())
+    first = list(stream)
+    next(iter(stream))  # and one that was broken off
+    stream.set_epoch(1)
+    assert list(stream) == first
+
+
+def test_stream_goes_on_where_it_was() -> None:
+    """Rows lost or seen twice after a checkpoint, because what was dropped as a duplicate is forgotten."""
+    dataset = Dataset.from_dict({TEXT: FILMS * 3})
+    stream, again = (augment(as_stream(dataset), HeuristicAugmenter()) for _ in range(2))
+    rows = iter(stream)
+    before = [next(rows) for _ in range(100)]
+    again.load_state_dict(stream.state_dict())
+    assert before + list(again) == augment(dataset, HeuristicAugmenter()).to_list()
+
+
+def test_part_of_a_stream_is_augmented_as_a_set_of_its_own() -> None:
+    """A crash, or the words of other parts, in one of several processes that share a stream."""
+    part = as_stream(films()).shard(num_shards=3, index=1)
+    rows = augment(Dataset.from_list(list(part)), HeuristicAugmenter())
+    assert list(augment(part, HeuristicAugmenter())) == rows.to_list()
+
+
+@pytest.mark.multiprocess
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_make_no_row_twice() -> None:
+    """Duplicates that no worker sees because each has its own part."""
+    dataset = Dataset.from_dict({TEXT: FILMS * 3})
+    loader = DataLoader(augment(as_stream(dataset), HeuristicAugmenter()), batch_size=None, num_workers=2)
+    assert list(loader) == augment(dataset, HeuristicAugmenter()).to_list()
+
+
+def test_augmenter_can_be_fitted_to_a_stream() -> None:
+    """Other replacements than with the same texts as a set."""
+    of_set, of_stream = HeuristicAugmenter().fit(films()), HeuristicAugmenter().fit(as_stream(films()))
+    assert of_set({TEXT: FILMS}, list(range(7))) == of_stream({TEXT: FILMS}, list(range(7)))
+
+
+def test_stream_is_tagged_once_a_pass() -> None:
+    """Hours of tagging the same sentence twenty times."""
+    sentences = []
+
+    def noting(words: list[str]) -> list[str]:
+        sentences.append(words)
+        return ["X"] * len(words)
+
+    stream = augment(as_stream(films()), HeuristicAugmenter(n_iter=20, tagger=noting))
+    assert len(sentences) == len(FILMS)
+    list(stream)
+    assert len(sentences) == 2 * len(FILMS)
+
+
+def test_set_is_tagged_once_for_words_and_copies() -> None:
+    """Hours of tagging, twice: to count the words, and to make the copies."""
+    sentences = []
+
+    def noting(words: list[str]) -> list[str]:
+        sentences.append(words)
+        return ["X"] * len(words)
+
+    augment(films(), HeuristicAugmenter(n_iter=20, tagger=noting))
+    assert len(sentences) == len(FILMS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "error"),
+    [
+        ({"sentence": ["a"]}, "has no column 'text'"),
+        ({TEXT: ["a"] * 1200 + [None]}, r"from row 1000 on, has no text .*\(first: row 200\)"),
+        ({TEXT: ["a"], TEACHER_LOGITS: [[0.1]]}, "Augment first, then label"),
+        ({TEXT: ["a"], LABEL: ["good"]}, "labels must be numbers"),
+    ],
+    ids=["name", "none", "logits", "names"],
+)
+def test_streams_that_cannot_be_used_are_refused_at_once(columns: dict[str, list[Any]], error: str) -> None:
+    """A crash in the middle of training."""
+    with pytest.raises(ValueError, match=error):
+        augment(Dataset.from_dict(columns).to_iterable_dataset(), HeuristicAugmenter())
+
+
+def test_stream_without_rows_is_refused_at_once() -> None:
+    """Training on nothing."""
+    with pytest.raises(ValueError, match="has no rows"):
+        augment(IterableDataset.from_generator(lambda: iter(())), HeuristicAugmenter())
+
+
+def test_stream_refuses_processes() -> None:
+    """A setting that does nothing."""
+    with pytest.raises(ValueError, match="but num_proc is 2"):
+        augment(as_stream(films()), HeuristicAugmenter(), num_proc=2)

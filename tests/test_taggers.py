@@ -1,8 +1,10 @@
 """Wrong tags put verbs where nouns belong; a tagger that cannot be had must say how to get it."""
 
+import functools
 import importlib.util
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +24,14 @@ SENTENCES = {
     "there are more interesting ways to die": "EX VBP RBR JJ NNS TO VB",
     "an overlong , 90-minute mess -- and this hurts": "DT JJ , JJ NN : CC DT VBZ",
 }
+
+# Words that are names with a capital only, and a text that has no case to use.
+CASED = [
+    (["I", "saw", "Rose", "and", "Will"], ["PRP", "VBD", "NNP", "CC", "NNP"]),
+    (["a", "rose", "and", "a", "will"], ["DT", "NN", "CC", "DT", "NN"]),
+    (["A", "ROSE", "AND", "A", "WILL"], ["DT", "NN", "CC", "DT", "NN"]),
+]
+LEARNED = [*CASED[:2], (["ROSE", "AND", "WILL"], ["NNP", "CC", "NNP"])]
 
 
 @pytest.fixture
@@ -168,10 +178,54 @@ def test_missing_data_of_nltk_names_the_ways_out(monkeypatch: pytest.MonkeyPatch
         load_tagger("nltk")
 
 
+@pytest.mark.usefixtures("_nothing_loaded")
+@pytest.mark.skipif(not importlib.util.find_spec("nltk"), reason="needs the extra 'pos'")
+def test_nltk_tags_the_words_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data in the place NLTK looks for it that are not found, or capitals lost on the way to the tagger."""
+    import nltk
+    from nltk.tag import PerceptronTagger
+
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    (tmp_path / "taggers").mkdir()
+    perceptron = PerceptronTagger(load=False)
+    perceptron.train([list(zip(*tagged, strict=True)) for tagged in LEARNED])
+    perceptron.save_to_json("eng", str(tmp_path / "taggers" / "averaged_perceptron_tagger_eng"))
+    tagger = load_tagger("nltk")
+    assert [tag_words(tagger, words) for words, _ in CASED] == [tags for _, tags in CASED]
+    assert tag_words(tagger, []) == []
+
+
+@pytest.mark.usefixtures("_nothing_loaded")
+@pytest.mark.skipif(not importlib.util.find_spec("spacy"), reason="needs spaCy")
+def test_spacy_tags_the_words_it_is_given(tmp_path: Path) -> None:
+    """Another split of the words than ours, capitals lost, or a model without a tagger that calls all words alike."""
+    import spacy
+
+    pipeline = spacy.blank("en")
+    pipeline.to_disk(tmp_path / "empty")
+    pipeline.add_pipe("tagger")
+    make = functools.partial(spacy.tokens.Doc, pipeline.vocab)
+    examples = [spacy.training.Example(make(words=words), make(words=words, tags=tags)) for words, tags in LEARNED]
+    optimizer = pipeline.initialize(lambda: examples)
+    for _ in range(60):
+        pipeline.update(examples, sgd=optimizer)
+    pipeline.to_disk(tmp_path / "model")
+    tagger = load_tagger(f"spacy:{tmp_path / 'model'}")
+    assert [tag_words(tagger, words) for words, _ in CASED] == [tags for _, tags in CASED]
+    assert tag_words(tagger, ["do", "n't", "a b", "[MASK]"]) != ["", "", "", ""]
+    with pytest.raises(ValueError, match="has no tagger"):
+        load_tagger(f"spacy:{tmp_path / 'empty'}")
+    with pytest.raises(OSError, match="python -m spacy download no_such_model"):
+        load_tagger("spacy:no_such_model")
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("textblob"), reason="needs the extra 'pos'")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # textblob leaves its lexicon file open
 def test_textblob_tags_the_words_it_is_given() -> None:
     """Another split of the words than ours, so that tags slip."""
-    tags = tag_words(load_tagger("textblob"), ["the", "old", "dog", "does", "n't", "bark", "[MASK]"])
+    tagger = load_tagger("textblob")
+    tags = tag_words(tagger, ["the", "old", "dog", "does", "n't", "bark", "[MASK]"])
     assert tags[:5] == ["DT", "JJ", "NN", "VBZ", "RB"]
     assert len(tags) == 7
+    assert tag_words(tagger, ["Films", "by", "Ang", "Lee"])[2:] == ["NNP", "NNP"]
+    assert tag_words(tagger, ["THE", "FILM", "BORES", "ME"]) == tag_words(tagger, ["the", "film", "bores", "me"])
