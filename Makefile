@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TEXTS ?= out/demo/_demo/train.jsonl
+VALIDATION ?= out/demo/_demo/validation.jsonl
+TEACHER ?= out/demo/_demo/teacher
+STUDENT ?= out/demo
 # Two things that run at once on few cores must not spin while they wait.
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
@@ -27,8 +30,12 @@ lint: .venv/dev  ## Check format, style, types, imports and docstrings
 	$(BIN)/lint-imports
 	$(BIN)/pydoclint -q hf_bilstm_distill
 
-bench: .venv/test $(TEXTS)  ## Run the benchmarks, on the demo's texts or on TEXTS=file.jsonl
-	@set -e; for script in benchmarks/*.py; do $(BIN)/python $$script --texts $(TEXTS); done
+bench: .venv/bench $(TEXTS)  ## Run the benchmarks, on the demo or on TEXTS=, VALIDATION=, TEACHER=, STUDENT=
+	$(BIN)/python benchmarks/taggers.py --texts $(TEXTS)
+	$(BIN)/python benchmarks/augmentation.py --texts $(TEXTS)
+	$(BIN)/python benchmarks/labeling.py --texts $(TEXTS) --teacher $(TEACHER)
+	$(BIN)/python benchmarks/training.py --texts $(TEXTS) --teacher $(TEACHER)
+	$(BIN)/python benchmarks/inference.py --texts $(VALIDATION) --teacher $(TEACHER) --student $(STUDENT)
 
 out/demo/_demo/train.jsonl:
 	$(MAKE) demo
