@@ -331,7 +331,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     for name in names(options):
         print(f"loading {name}", file=sys.stderr)
         ways[name] = WAYS[name](options)
-        ways[name].labels(texts[:16])
+        ways[name].labels(texts[:2])
     samples: dict[str, dict[str, list[float]]] = {name: {} for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
@@ -359,13 +359,14 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def throughput(way: Way, texts: Sequence[str], seconds: float) -> tuple[float, float | None]:
     """Give texts a second, with and without tokenizing, on as many texts as take about the time allowed."""
-    sample = list(texts[:: max(1, len(texts) // 16)])[:16]
+    sample = list(texts[:: max(1, len(texts) // 4)])[:4]
     expected = timed(way.labels, sample) / len(sample)
-    count = int(min(max(16, seconds / expected), 20 * len(texts)))
+    count = int(min(max(4, seconds / expected), 20 * len(texts)))
     many = [texts[number % len(texts)] for number in range(count)]
     if count < len(texts):  # few, but of all lengths
         many = list(texts[:: len(texts) // count])[:count]
-    way.labels(many)  # what is built on demand is built now
+    if count > len(sample):
+        way.labels(many)  # what is built on demand is built now
     whole = len(many) / timed(way.labels, many)
     if way.tokenize is None or way.run is None:
         return whole, None
@@ -385,7 +386,7 @@ def latencies(way: Way, texts: Sequence[str], seconds: float) -> list[float]:
     end = time.perf_counter() + seconds
     for text in texts:
         found.append(timed(way.label, text))
-        if time.perf_counter() > end and len(found) > 5:
+        if time.perf_counter() > end and len(found) > 4:
             break
     return found
 
@@ -400,7 +401,7 @@ def saved_size(save: Callable[[str], Any]) -> int:
 def peak_memory(options: argparse.Namespace) -> float:
     """Give the megabytes that this process needed to load one way and to label the texts."""
     way = WAYS[options.memory_of](options)
-    way.labels(labelled(options)[0][:64])
+    way.labels(labelled(options)[0][:16])
     status = Path("/proc/self/status")
     if status.exists():  # `getrusage` would tell of the process that started this one as well
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
