@@ -3,7 +3,8 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,15 +17,20 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging
 
 from hf_bilstm_distill.folding import Encoded, FoldedBiLSTM, FoldedStudent
+from hf_bilstm_distill.metrics import predictions_of
+from hf_bilstm_distill.onednn import linear_layers_in_onednn
 from hf_bilstm_distill.students import BiLSTMForSequenceClassification
-from hf_bilstm_distill.transfer_set import check_label_order
+from hf_bilstm_distill.transfer_set import REGRESSION, SINGLE_LABEL, check_label_order
 
 logger = logging.get_logger(__name__)
 
 _TEXTS_AT_ONCE = 16_384  # tokens of so many texts are in memory at a time
 _LARGEST_TABLE = 2**30
-_TOKENS_PER_BATCH = 4096  # with padding; on a CPU larger batches leave the cache, smaller ones waste calls
+# With padding. On a CPU larger batches leave the cache, and leave more padding; on a GPU smaller ones waste calls.
+_TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16_384}
+_TOKENS_TO_LAY_OUT = 2048  # of fewer, oneDNN saves less than its own layout of the weights costs
 _MAX_LENGTH = 512
+_PAIRS_AT_ONCE = 1024  # vectors of more leave the cache of a core
 
 
 class TextClassifier:
@@ -114,6 +120,11 @@ class TextClassifier:
         return len(self._labels)
 
     @property
+    def problem_type(self) -> str:
+        """The problem type of the configuration; as in `pipeline`, one label a text if it names none."""
+        return cast(Any, self.model.config).problem_type or SINGLE_LABEL
+
+    @property
     def parameters(self) -> int:
         """Numbers in the model, those of a frozen embedding table too."""
         return sum(tensor.numel() for tensor in self.model.state_dict().values())
@@ -160,18 +171,23 @@ class TextClassifier:
 
     @torch.inference_mode()
     def _logits(self, encoded: Encoded) -> Tensor:
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        folded = self._fold(int(lengths.sum()))
+        folded = self._fold(encoded)
         if folded is not None:
             return folded.logits(encoded)
-        logits = torch.empty(len(lengths), len(self._order), dtype=self.model.dtype, device=self.model.device)
-        for rows in batches_of_similar_length(lengths, _TOKENS_PER_BATCH):
-            batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
-            inputs = self.tokenizer.pad(batch, return_tensors="pt").to(self.model.device)
-            logits[torch.from_numpy(rows)] = self.model(**inputs).logits
-        return logits
+        return self._in_batches(encoded, len(self._order), lambda inputs: self.model(**inputs).logits)
 
-    def _fold(self, num_tokens: int) -> FoldedStudent | None:
+    def _in_batches(self, encoded: Encoded, width: int, run: Callable[[Any], Tensor]) -> Tensor:
+        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
+        outputs = torch.empty(len(lengths), width, dtype=self.model.dtype, device=self.model.device)
+        tokens_per_batch = _TOKENS_PER_BATCH.get(self.model.device.type, 4096)
+        with linear_layers_in_onednn(self.model) if lengths.sum() >= _TOKENS_TO_LAY_OUT else nullcontext():
+            for rows in batches_of_similar_length(lengths, tokens_per_batch):
+                batch = {name: [values[row] for row in rows] for name, values in encoded.items()}
+                inputs = self.tokenizer.pad(batch, return_tensors="pt").to(self.model.device)
+                outputs[torch.from_numpy(rows)] = run(inputs)
+        return outputs
+
+    def _fold(self, encoded: Encoded) -> FoldedStudent | None:
         """Return the student with a folded table, if it is one and that pays.
 
         To fold costs as much as to encode each token of the vocabulary once.
@@ -181,7 +197,7 @@ class TextClassifier:
             return None
         if self._folded is not None and self._folded.is_current:
             return self._folded
-        if num_tokens < student.config.vocab_size:
+        if sum(map(len, encoded["input_ids"])) < student.config.vocab_size:
             return None
         size = FoldedBiLSTM.table_bytes(student.bilstm)
         if size > _LARGEST_TABLE:
@@ -202,18 +218,101 @@ class TextClassifier:
             text_pairs: The second sentences.
 
         Returns:
-            Labels as their positions, `(rows,)`; and scores as `pipeline` gives them, `(rows, num_labels)`:
-            probabilities, independent ones where a text can have several labels or there is one label; the logit
-            itself in regression.
+            Labels, and scores as `pipeline` gives them, `(rows, num_labels)`. Where a text has one label, its position,
+            `(rows,)`, and probabilities; one label alone has a probability of its own. Where it can have several, 1 at
+            each that it has and 0 elsewhere, `(rows, num_labels)`, and independent probabilities. In regression 0,
+            `(rows,)`, and the number itself as the score.
         """
-        logits = self.logits(texts, text_pairs)
-        return logits.argmax(axis=1), self._scores(torch.from_numpy(logits)).numpy()
+        return self._decide(self.logits(texts, text_pairs))
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Give the vectors of sentences, from which `classify_pairs` classifies pairs of them.
+
+        A sentence's vector does not depend on what it is paired with, nor on whether it comes first or second.
+
+        Args:
+            texts: The sentences. Each is cut at `max_length`, where `logits` cuts a pair at `max_length` together.
+
+        Returns:
+            `(rows, 2 * lstm_hidden_size)`, float32, in the order of the texts.
+
+        Raises:
+            ValueError: If this is no siamese student, or its tokenizer treats the second sentence of a pair in another
+                way than the first.
+        """
+        student = self._siamese()
+        _check_symmetry(self.tokenizer)
+        vectors = np.empty((len(texts), 2 * student.config.lstm_hidden_size), dtype=np.float32)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            rows = slice(start, start + _TEXTS_AT_ONCE)
+            vectors[rows] = self._vectors(self._tokenize([list(texts[rows])])).float().cpu().numpy()
+        return vectors
+
+    @torch.inference_mode()
+    def _vectors(self, encoded: Encoded) -> Tensor:
+        folded = self._fold(encoded)
+        if folded is not None:
+            return folded.encode(encoded)
+        encoder = self._siamese().bilstm
+        width = 2 * encoder.config.lstm_hidden_size
+        return self._in_batches(
+            encoded, width, lambda inputs: encoder.encode(inputs["input_ids"], inputs["attention_mask"])[1]
+        )
+
+    @torch.inference_mode()
+    def classify_pairs(self, vectors_a: np.ndarray, vectors_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the labels and scores of pairs from the vectors of their sentences: what `predict` gives for the texts.
+
+        Only the last layers run, on a part of the pairs at a time: vectors in a file (`np.load(..., mmap_mode="r")`)
+        are never in memory as a whole.
+
+        Args:
+            vectors_a: What `encode` gave for the first sentences, `(rows, 2 * lstm_hidden_size)`, or one vector that is
+                paired with each of the others.
+            vectors_b: The same for the second sentences.
+
+        Returns:
+            As `predict`.
+
+        Raises:
+            ValueError: If this is no siamese student, or the vectors are not its own, or not as many first as second
+                ones.
+        """
+        student = self._siamese()
+        width = 2 * student.config.lstm_hidden_size
+        columns = [_rows_of_vectors(vectors, width) for vectors in (vectors_a, vectors_b)]
+        num_a, num_b = map(len, columns)
+        if num_a != num_b and 1 not in (num_a, num_b):
+            raise ValueError(
+                f"There are {num_a} first vectors and {num_b} second ones. Pass as many of both, or a single one of "
+                "either."
+            )
+        logits = np.empty((num_b if num_a == 1 else num_a, self.num_labels), dtype=np.float32)
+        for start in range(0, len(logits), _PAIRS_AT_ONCE):
+            rows = slice(start, start + _PAIRS_AT_ONCE)
+            of_rows = [np.array(each if len(each) == 1 else each[rows], dtype=np.float32) for each in columns]
+            h1, h2 = (torch.from_numpy(each).to(student.device, student.dtype) for each in of_rows)
+            logits[rows] = student.classify_pairs(h1, h2)[:, self._order].float().cpu().numpy()
+        return self._decide(logits)
+
+    def _siamese(self) -> BiLSTMForSequenceClassification:
+        if isinstance(self.model, BiLSTMForSequenceClassification) and self.model.config.is_pair:
+            return self.model
+        raise ValueError(
+            f"Only a siamese student has vectors of sentences to pair, and this {type(self.model).__name__} is none "
+            "(is_pair is not True in its configuration). Use logits() or predict(), or distil a student of pairs."
+        )
+
+    def _decide(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = self._scores(torch.from_numpy(logits)).numpy()
+        if self.problem_type == REGRESSION:
+            return np.zeros(len(logits), dtype=np.int64), scores
+        return predictions_of(logits, self.problem_type), scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        problem_type = self.model.config.problem_type
-        if problem_type == "regression":
+        if self.problem_type == REGRESSION:
             return logits
-        is_independent = problem_type == "multi_label_classification" or self.num_labels == 1
+        is_independent = self.problem_type != SINGLE_LABEL or self.num_labels == 1
         return logits.sigmoid() if is_independent else logits.softmax(dim=-1)
 
     def fingerprint(self) -> str:
@@ -226,7 +325,9 @@ class TextClassifier:
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(serialize({"": tensor.contiguous().cpu()}))
-        config = {name: value for name, value in self.model.config.to_dict().items() if name != "_name_or_path"}
+        # Neither where the model lies nor which version of transformers is installed changes its logits.
+        irrelevant = ("_name_or_path", "transformers_version")
+        config = {name: value for name, value in self.model.config.to_dict().items() if name not in irrelevant}
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(_tokenizer_text(self.tokenizer).encode())
         digest.update(repr((self.max_length, self._order)).encode())
@@ -251,6 +352,32 @@ def batches_of_similar_length(lengths: np.ndarray, tokens_per_batch: int) -> Ite
         start += rows
 
 
+def _rows_of_vectors(vectors: np.ndarray, width: int) -> np.ndarray:
+    rows = vectors[None] if vectors.ndim == 1 else vectors
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(
+            f"Vectors of this student have the shape (rows, {width}), got {vectors.shape}. Make them with encode()."
+        )
+    return rows
+
+
+def _check_symmetry(tokenizer: Tokenizer) -> None:
+    """Stop unless a sentence has the same tokens alone, as the first and as the second of a pair."""
+    alone = tokenizer(["a"])["input_ids"][0]
+    pair = tokenizer(["a"], ["a"], return_token_type_ids=True)
+    tokens = list(zip(pair["input_ids"][0], pair["token_type_ids"][0], strict=True))
+    if any([token for token, place in tokens if place == sentence] != alone for sentence in (0, 1)):
+        raise ValueError(
+            f"The tokenizer gives a sentence other tokens alone ({tokenizer.convert_ids_to_tokens(alone)}) than in a "
+            f"pair ({tokenizer.convert_ids_to_tokens(pair['input_ids'][0])}, token types "
+            f"{pair['token_type_ids'][0]}), so that it has no vector of its own. Train the student with a tokenizer of "
+            "trim_tokenizer or train_word_tokenizer."
+        )
+
+
 def _tokenizer_text(tokenizer: Tokenizer) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    return cast(str, backend.to_str()) if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    if backend is None:
+        return repr(sorted(tokenizer.get_vocab().items()))
+    # How the last call truncated and padded stays in the backend: a classifier that was used would be another one.
+    return json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None}, sort_keys=True)

@@ -10,7 +10,13 @@ import torch
 from datasets import Dataset
 from transformers import BertForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
-from hf_bilstm_distill import BiLSTMConfig, BiLSTMForSequenceClassification, LabelMismatchError, TextClassifier
+from hf_bilstm_distill import (
+    BiLSTMConfig,
+    BiLSTMForSequenceClassification,
+    LabelMismatchError,
+    TextClassifier,
+    trim_tokenizer,
+)
 from hf_bilstm_distill.inference import batches_of_similar_length
 
 
@@ -75,6 +81,11 @@ def test_the_fingerprint_knows_weights_and_tokenizer(
     assert before != TextClassifier(again.model, again.tokenizer, max_length=8).fingerprint()
     moved = Path(shutil.copytree(teacher_dir, tmp_path / "elsewhere"))
     assert before == TextClassifier.from_pretrained(moved, device="cpu").fingerprint()
+    used = TextClassifier.from_pretrained(teacher_dir, device="cpu")
+    used.max_length = 8
+    used.logits(["a warm and funny film"])  # the tokenizer remembers how it was called
+    used.max_length = again.max_length
+    assert before == used.fingerprint()
     with torch.no_grad():
         again.model.classifier.bias[0] += 0.001
     assert before != again.fingerprint()
@@ -117,3 +128,153 @@ def test_batches_cover_every_row_once_within_the_budget() -> None:
     assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= 1000 for rows in batches)
     padded = sum(len(rows) * lengths[rows].max() for rows in batches)
     assert padded < 1.1 * lengths.sum()
+
+
+# ---- vectors of sentences ----
+
+
+@pytest.fixture
+def siamese(teacher_tokenizer: PreTrainedTokenizerFast, texts: Dataset) -> TextClassifier:
+    """A siamese student of three labels with the tokenizer that students get."""
+    torch.manual_seed(1)
+    tokenizer = trim_tokenizer(teacher_tokenizer, texts["text"])
+    config = BiLSTMConfig(vocab_size=1000, embedding_dim=12, lstm_hidden_size=9, fc_size=7, is_pair=True, num_labels=3)
+    student = BiLSTMForSequenceClassification(config)
+    for parameter in student.parameters():
+        torch.nn.init.uniform_(parameter, -0.7, 0.7)
+    return TextClassifier(student, tokenizer)
+
+
+def forward_scores(classifier: TextClassifier, firsts: list[str], seconds: list[str]) -> np.ndarray:
+    """What the model itself says of each pair."""
+    rows = []
+    for one, other in zip(firsts, seconds, strict=True):
+        inputs = classifier.tokenizer([one], [other], return_tensors="pt")
+        with torch.no_grad():
+            rows.append(classifier.model(**inputs).logits.softmax(dim=-1)[0].numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("repeats", [1, 40], ids=["few", "many"])
+def test_vectors_classify_as_the_texts_do(siamese: TextClassifier, texts: Dataset, repeats: int) -> None:
+    """A search over stored vectors would give other labels than the student does on the texts."""
+    firsts = ["", "a", *texts["text"][:12]]
+    seconds = ["my friends said", "", *texts["text"][:-13:-1]]
+    vectors = [siamese.encode(column * repeats) for column in (firsts, seconds)]
+    assert (siamese._folded is not None) == (repeats > 1)
+    expected = forward_scores(siamese, firsts, seconds)
+    labels, scores = siamese.classify_pairs(*vectors)
+    np.testing.assert_allclose(scores, np.tile(expected, (repeats, 1)), atol=1e-5)
+    np.testing.assert_array_equal(labels, scores.argmax(axis=1))
+    np.testing.assert_allclose(siamese.predict(firsts, seconds)[1], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        siamese.classify_pairs(vectors[0][3], vectors[1][:14])[1],
+        forward_scores(siamese, [firsts[3]] * 14, seconds),
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(
+        siamese.classify_pairs(vectors[0][:14], vectors[1][5:6])[1],
+        forward_scores(siamese, firsts, [seconds[5]] * 14),
+        atol=1e-5,
+    )
+
+
+def test_a_vector_is_the_same_on_either_side(siamese: TextClassifier, texts: Dataset) -> None:
+    """Stored vectors would have to be computed twice, once for each side of a pair."""
+    sentences = texts["text"][:6]
+    vectors = siamese.encode(sentences)
+    as_second = siamese.classify_pairs(vectors[:1], vectors)[1]
+    as_first = siamese.classify_pairs(vectors, vectors[:1])[1]
+    np.testing.assert_allclose(as_second, forward_scores(siamese, [sentences[0]] * 6, sentences), atol=1e-5)
+    np.testing.assert_allclose(as_first, forward_scores(siamese, sentences, [sentences[0]] * 6), atol=1e-5)
+    assert np.abs(as_first - as_second).max() > 1e-3  # the pair itself has an order
+
+
+def test_a_sentence_is_cut_by_itself(siamese: TextClassifier, texts: Dataset) -> None:
+    """A long second sentence would take tokens from the first one's vector."""
+    classifier = TextClassifier(siamese.model, siamese.tokenizer, max_length=6)
+    short, long = "a dull film", " ".join(texts["text"][:5])
+    ids = classifier.tokenizer(long)["input_ids"][:6]
+    with torch.no_grad():
+        expected = classifier.model.bilstm(
+            torch.tensor([classifier.tokenizer(short)["input_ids"] + ids]),
+            token_type_ids=torch.tensor([[0] * 3 + [1] * 6]),
+        ).pooler_output[0, :36]
+    np.testing.assert_allclose(np.concatenate(classifier.encode([short, long])), expected, atol=1e-5)
+
+
+def test_labels_of_vectors_follow_the_label_order(siamese: TextClassifier, texts: Dataset) -> None:
+    """Scores of stored vectors would stand under other names than those of texts."""
+    vectors = siamese.encode(texts["text"][:5])
+    other = siamese.with_label_order([2, 0, 1])
+    expected = siamese.classify_pairs(vectors, vectors)[1][:, [2, 0, 1]]
+    np.testing.assert_allclose(other.classify_pairs(vectors, vectors)[1], expected, atol=1e-6)
+
+
+def test_vectors_in_a_file_are_read_in_parts(siamese: TextClassifier, texts: Dataset, tmp_path: Path) -> None:
+    """A store larger than the memory could not be searched; or the last, smaller part would be lost."""
+    vectors = np.tile(siamese.encode(texts["text"][:7]), (500, 1)).astype(np.float16)
+    np.save(tmp_path / "vectors.npy", vectors)
+    stored = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    labels, scores = siamese.classify_pairs(vectors[0], stored)
+    assert labels.shape == (3500,)
+    np.testing.assert_allclose(scores, np.tile(scores[:7], (500, 1)), atol=1e-6)
+    assert siamese.classify_pairs(vectors[0], stored[:0])[1].shape == (0, 3)
+    assert siamese.encode([]).shape == (0, 18)
+
+
+def test_a_pair_without_a_second_sentence_does_not_crash(siamese: TextClassifier) -> None:
+    """transformers drops an empty second text that is given by itself."""
+    classify = pipeline("text-classification", model=siamese.model, tokenizer=siamese.tokenizer, device="cpu")
+    found = classify({"text": "a dull film", "text_pair": ""}, top_k=None)
+    expected = forward_scores(siamese, ["a dull film"], [""])[0]
+    by_name = {each["label"]: each["score"] for each in found}
+    np.testing.assert_allclose([by_name[f"LABEL_{number}"] for number in range(3)], expected, atol=1e-5)
+
+
+def test_what_has_no_vectors_says_so(
+    siamese: TextClassifier, classifier: TextClassifier, teacher_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """A crash in the middle of a layer, or vectors that no pair is made of."""
+    single = TextClassifier(BiLSTMForSequenceClassification(BiLSTMConfig(vocab_size=100)), siamese.tokenizer)
+    for other in (classifier, single):
+        with pytest.raises(ValueError, match="Only a siamese student"):
+            other.encode(["a film"])
+        with pytest.raises(ValueError, match="Only a siamese student"):
+            other.classify_pairs(np.zeros((1, 300)), np.zeros((1, 300)))
+    with pytest.raises(ValueError, match=r"shape \(rows, 18\), got \(2, 5\)"):
+        siamese.classify_pairs(np.zeros((2, 5)), np.zeros((2, 18)))
+    with pytest.raises(ValueError, match="2 first vectors and 3 second ones"):
+        siamese.classify_pairs(np.zeros((2, 18)), np.zeros((3, 18)))
+    with pytest.raises(ValueError, match=r"trim_tokenizer"):  # [CLS] a [SEP] and b [SEP]
+        TextClassifier(siamese.model, teacher_tokenizer).encode(["a film"])
+
+
+# ---- problem types ----
+
+
+@pytest.mark.parametrize("problem_type", ["regression", "multi_label_classification"])
+def test_labels_and_scores_of_other_problem_types(
+    teacher_tokenizer: PreTrainedTokenizerFast, texts: Dataset, problem_type: str
+) -> None:
+    """A score would be squeezed into a probability, or the likeliest label taken for the only one."""
+    torch.manual_seed(0)
+    is_regression = problem_type == "regression"
+    config = BiLSTMConfig(
+        vocab_size=len(teacher_tokenizer), num_labels=1 if is_regression else 4, problem_type=problem_type
+    )
+    model = BiLSTMForSequenceClassification(config)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.tensor([3.5] if is_regression else [0.5, -0.5, 0.5, -0.5]))
+    sentences = texts["text"][:6]
+    labels, scores = TextClassifier(model, teacher_tokenizer).predict(sentences)
+    classify = pipeline("text-classification", model=model, tokenizer=teacher_tokenizer, device="cpu")
+    for row, found in zip(scores, classify(sentences, top_k=None), strict=True):
+        by_name = {each["label"]: each["score"] for each in found}
+        np.testing.assert_allclose(row, [by_name[f"LABEL_{number}"] for number in range(len(row))], atol=1e-5)
+    if is_regression:
+        assert scores.max() > 1
+        np.testing.assert_array_equal(labels, np.zeros(6))
+    else:
+        np.testing.assert_array_equal(labels, (scores >= 0.5).astype(int))
+        assert 0 < labels.mean() < 1
