@@ -2,14 +2,16 @@
 
 import json
 import platform
+import re
 import socket
+import sys
 import time
 from pathlib import Path
 
 import evaluate
 import numpy as np
 import pytest
-from datasets import Dataset, Features, List, Value
+from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hf_bilstm_distill.metrics import load_metric
 from hf_bilstm_distill.report import ModelReport, Report, compare
@@ -24,6 +26,15 @@ MODEL_KEYS = [
     "throughput_per_s",
     "latency_ms_p50",
     "latency_ms_p95",
+    "intervals",
+    "differences_to_teacher",
+    "correlation_with_teacher",
+    "calibration",
+    "classes",
+    "confusion",
+    "disagreements",
+    "lengths",
+    "unknown_tokens",
 ]
 
 
@@ -58,6 +69,14 @@ class Length:
     def predict(self, texts, text_pairs=None):
         scores = np.array([[len(text.split())] for text in texts], dtype=np.float32)
         return np.zeros(len(texts), dtype=np.int64), scores
+
+
+class Longer(Length):
+    """Another regression: the square of the number of words."""
+
+    def predict(self, texts, text_pairs=None):
+        labels, scores = super().predict(texts)
+        return labels, scores**2
 
 
 TEXTS = ["a good film", "a bad film", "good and bad", "so boring", "great fun", "no film at all"]
@@ -150,6 +169,118 @@ def test_a_regression_is_measured_by_its_scores():
     assert student.agreement_with_teacher is None
 
 
+def test_a_regression_has_no_numbers_of_classes():
+    texts = Dataset.from_dict(
+        {"text": ["a", "a b", "a b c", "a b c d e", "xx y"], "label": [0.5, 2.0, 1.0, 4.0, np.nan]}
+    )
+    teacher, student = compare({"teacher": Length(), "student": Longer()}, texts, "pearsonr", task="length").models
+    assert student.correlation_with_teacher == pytest.approx(np.corrcoef([1, 2, 3, 5, 2], [1, 4, 9, 25, 4])[0, 1])
+    assert teacher.metrics["pearsonr"] == pytest.approx(np.corrcoef([1, 2, 3, 5], [0.5, 2, 1, 4])[0, 1])
+    expected = np.corrcoef([1, 4, 9, 25], [0.5, 2, 1, 4])[0, 1] - np.corrcoef([1, 2, 3, 5], [0.5, 2, 1, 4])[0, 1]
+    assert student.differences_to_teacher["pearsonr"]["value"] == pytest.approx(expected)
+    assert (student.calibration, student.classes, student.confusion) == (None, [], None)
+    assert student.disagreements["rows"] is None
+    first = student.disagreements["examples"][0]
+    assert (first["text"], first["teacher"], first["model"], first["gold"]) == ("a b c d e", 5.0, 25.0, 4.0)
+    assert student.disagreements["examples"][-1]["model"] == 4.0
+    assert [band["mean_absolute_error"] for band in student.lengths] == [1.25, None, 14.5]
+
+
+class Letters:
+    """Several labels a text: which of the letters a, b and c it has."""
+
+    def __init__(self, letters="abc", *, labels_are_lists=True):
+        self.letters = letters
+        self.labels_are_lists = labels_are_lists
+
+    def predict(self, texts, text_pairs=None):
+        scores = np.array(
+            [[0.9 if letter in text and letter in self.letters else 0.2 for letter in "abc"] for text in texts]
+        )
+        return (scores > 0.5).astype(int) if self.labels_are_lists else scores.argmax(axis=1), scores
+
+
+@pytest.mark.parametrize("labels_are_lists", [True, False], ids=["lists", "positions"])
+def test_several_labels_a_text_are_measured_label_by_label(labels_are_lists):
+    texts = Dataset.from_dict(
+        {
+            "text": ["a", "ab", "abc", "none", "c"],
+            "label": [[1.0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 0], [np.nan] * 3],
+        }
+    )
+    models = {"teacher": Letters(), "student": Letters("ac", labels_are_lists=labels_are_lists)}
+    names = ["A", "B", "C"]
+    teacher, student = compare(models, texts, "f1", task="letters", label_names=names).models
+    assert teacher.metrics == {"f1": pytest.approx(2 * 6 / (2 * 6 + 0 + 1))}
+    assert student.metrics == {"f1": pytest.approx(2 * 4 / (2 * 4 + 0 + 3))}
+    assert student.agreement_with_teacher == pytest.approx(3 / 5)
+    assert [each["support"] for each in student.classes] == [3, 3, 1]
+    assert [each["recall"] for each in student.classes] == [1.0, 0.0, 1.0]
+    assert [each["precision"] for each in student.classes] == [1.0, None, 1.0]
+    assert (student.calibration, student.confusion) == (None, None)
+    assert student.disagreements["rows"] == 2
+    assert (student.disagreements["teacher_right"], student.disagreements["model_right"]) == (2, 0)
+    example = student.disagreements["examples"][0]
+    assert (example["teacher"], example["model"], example["gold"]) == (["A", "B"], ["A"], ["A", "B"])
+    assert example["model_confidence"] is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[1, 0, 2], [0, 0, 1]], r"\[1, 0, 2\] in row 0.*of 0 and 1"),
+        ([[1, 0], [0, 1]], r"shape \(2, 2\)"),
+        ([[1], [0, 1]], r"lists of \[1, 2\] values"),
+        ([3, 0], r"from 0 to 3.*the labels 0 to 2"),
+        ([0.5, 1.0], r"fractions \(such as 0\.5\)"),
+    ],
+    ids=["a two in a list", "too few labels", "lists of two lengths", "a label too many", "fractions"],
+)
+def test_gold_labels_that_the_predictions_do_not_fit_are_named(labels, message):
+    texts = Dataset.from_dict({"text": ["good", "bad"], "label": labels})
+
+    class Three:
+        def predict(self, texts, text_pairs=None):
+            scores = np.tile([0.2, 0.3, 0.5], (len(texts), 1))
+            return scores.argmax(axis=1), scores
+
+    metric = "accuracy" if isinstance(labels[0], list | int) else "pearsonr"
+    with pytest.raises(ValueError, match=message):
+        compare({"student": Three()}, texts, metric, task="three")
+
+
+def test_labels_have_the_names_they_are_given(texts):
+    (named,) = compare({"student": KeywordRule("film")}, texts, "f1", task="t", label_names=["bad", "good"]).models
+    assert [each["name"] for each in named.classes] == ["bad", "good"]
+    classes = texts.cast_column("label", ClassLabel(names=["no", "yes"]))
+    (own,) = compare({"student": KeywordRule("film")}, classes, "f1", task="t").models
+    assert [each["name"] for each in own.classes] == ["no", "yes"]
+    (numbered,) = compare({"student": KeywordRule("film")}, texts, "f1", task="t").models
+    assert [each["name"] for each in numbered.classes] == ["0", "1"]
+    with pytest.raises(ValueError, match=r"2 scores a text, but the labels are \['a', 'b', 'c'\]"):
+        compare({"student": KeywordRule("film")}, texts, "f1", task="t", label_names=["a", "b", "c"])
+
+
+def test_intervals_and_differences_hold_the_values_they_belong_to():
+    rows = [f"{'good' if row % 10 else 'so so'} {row}" for row in range(300)]
+    gold = [int(row % 10 > 2) for row in range(300)]
+    texts = Dataset.from_dict({"text": rows, "label": gold})
+    models = {"teacher": KeywordRule("good"), "student": KeywordRule("good", "so"), "twin": KeywordRule("good")}
+    teacher, student, twin = compare(models, texts, "accuracy", task="films").models
+    low, high = teacher.intervals["accuracy"]
+    assert low < teacher.metrics["accuracy"] == 0.8 < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 300), rel=0.15)  # of a binomial
+    paired = student.differences_to_teacher["accuracy"]
+    assert paired["value"] == pytest.approx(-0.1)
+    assert paired["low"] < -0.1 < paired["high"] < 0
+    assert paired["high"] - paired["low"] == pytest.approx(2 * 1.96 * np.sqrt(0.1 * 0.9 / 300), rel=0.15)
+    assert twin.differences_to_teacher == {"accuracy": {"value": 0.0, "low": None, "high": None}}
+    assert teacher.differences_to_teacher == {}
+    low, high = student.intervals["agreement_with_teacher"]
+    assert low < 0.9 < high
+    assert "agreement_with_teacher" not in teacher.intervals
+
+
 def test_several_metrics_stand_side_by_side(texts):
     metrics = evaluate.combine([load_metric("accuracy"), load_metric("f1")])
     report = compare({"teacher": KeywordRule("good")}, texts, metrics, task="films")
@@ -207,10 +338,56 @@ def test_the_json_has_these_keys_and_no_other(texts, tmp_path):
     path = compare(models, texts, "accuracy", task="films").save(tmp_path / "new")
     assert path == tmp_path / "new" / "report.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    assert list(content) == ["task", "metric", "models", "environment"]
+    assert list(content) == ["task", "metric", "models", "environment", "rows", "rows_with_gold"]
     assert (content["task"], content["metric"]) == ("films", "accuracy")
     assert [list(model) for model in content["models"]] == [MODEL_KEYS] * 2
-    assert list(path.parent.iterdir()) == [path]
+    assert (content["rows"], content["rows_with_gold"]) == (6, 6)
+
+
+def test_everything_is_written_beside_the_student_at_once(texts, tmp_path):
+    pytest.importorskip("matplotlib")
+    models = {"teacher": SizedRule("good"), "student": KeywordRule("film")}
+    report = compare(models, texts, "accuracy", task="films")
+    report.save(tmp_path)
+    pictures = [f"report/{name}.{kind}" for name in ("confusion", "pareto", "reliability") for kind in ("png", "svg")]
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert written == sorted([*pictures, "report.html", "report.json", "report.md"])
+    for link in re.findall(r"\]\(([^)]*)\)", (tmp_path / "report.md").read_text(encoding="utf-8")):
+        assert (tmp_path / link).is_file()
+    first = {path: (tmp_path / path).read_bytes() for path in written}
+    Report.load(tmp_path).save(tmp_path)  # the same report makes the same files, from its JSON too
+    assert first == {path: (tmp_path / path).read_bytes() for path in written}
+
+
+def test_a_report_without_matplotlib_says_what_is_missing(texts, tmp_path, monkeypatch):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "pareto.png").write_bytes(b"of another run")
+    (tmp_path / "report" / "notes.txt").write_text("mine")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
+    compare({"student": KeywordRule("film")}, texts, "accuracy", task="films").save(tmp_path)
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["notes.txt"]
+    for page in ("report.html", "report.md"):
+        assert "hf-bilstm-distill[report]" in (tmp_path / page).read_text(encoding="utf-8").replace("&#39;", "'")
+    assert "0.5000" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_texts_that_must_not_be_passed_on_stay_out_of_the_report(texts, tmp_path):
+    models = {"teacher": KeywordRule("good"), "student": KeywordRule("film")}
+    report = compare(models, texts, "accuracy", task="films", num_examples=0)
+    assert report.models[1].disagreements["rows"] == 3
+    report.save(tmp_path)
+    for file in ("report.json", "report.html", "report.md"):
+        assert not [text for text in TEXTS if text in (tmp_path / file).read_text(encoding="utf-8")]
+
+
+def test_rows_of_a_table_stand_on_a_line_and_texts_stay_as_they_are(tmp_path):
+    odd = ["[\n 1,\n 2 ]", "[ 1, 2 ]"]
+    texts = Dataset.from_dict({"text": odd, "label": [1, 0]})
+    models = {"teacher": KeywordRule("1,"), "student": KeywordRule("never")}
+    path = compare(models, texts, "accuracy", task="films").save(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert "[1, 0]" in text
+    assert {each["text"] for each in json.loads(text)["models"][1]["disagreements"]["examples"]} == set(odd)
 
 
 def test_a_value_that_is_not_defined_is_null_in_json(tmp_path):
