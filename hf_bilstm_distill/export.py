@@ -36,6 +36,12 @@ _Row = tuple[list[int], list[int]]
 """Ids and types of the tokens of a text or a pair."""
 
 _README = """\
+---
+library_name: onnx
+pipeline_tag: text-classification
+tags: [hf-bilstm-distill]
+---
+
 # A text classifier for ONNX Runtime
 
 A BiLSTM student, {weights}. It needs this folder and three packages: `pip install onnxruntime tokenizers numpy`.

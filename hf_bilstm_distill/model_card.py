@@ -1,24 +1,31 @@
 """Write a model card from what is known of a student: its teacher, its making, its results."""
 
+import hashlib
 import json
 import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import metadata, resources
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers.utils import logging
 
 from hf_bilstm_distill.files import write_text
+
+logger = logging.get_logger(__name__)
 
 _TASK = "text-classification"
 _TAGS = ["hf-bilstm-distill", "knowledge-distillation", "bilstm", _TASK]
 _HUB_ID = re.compile(r"(?:\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 _WORD = re.compile(r"[^\s\"'`,;()\[\]]+")
+_MARK = "<!-- Written by hf-bilstm-distill, which keeps this card once it was edited. {} -->"
+_MARK_AT_END = re.compile(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{64})") + r"\s*\Z")
+_STUB = "This model card has been automatically generated"  # what `push_to_hub` of a model makes where there is no card
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,28 @@ def render_card(facts: CardFacts) -> str:
     """
     template = resources.files("hf_bilstm_distill").joinpath("model_card_template.md").read_text(encoding="utf-8")
     card = ModelCard.from_template(_metadata(facts), template_str=template, **_passages(facts))
-    return f"{str(card).rstrip()}\n"
+    text = f"{str(card).rstrip()}\n"
+    return f"{text}\n{_MARK.format(_hash(text))}\n"
+
+
+def is_edited(card: str) -> bool:
+    """Tell whether somebody has worked on a card, or whether it still is what a program wrote.
+
+    Args:
+        card: The text of a `README.md`.
+
+    Returns:
+        Whether it differs from what `render_card` gave; a card of other origin counts as somebody's work, except for
+        the empty one that `push_to_hub` of a model or tokenizer makes.
+    """
+    mark = _MARK_AT_END.search(card)
+    if mark is None:
+        return _STUB not in card
+    return mark.group(1) != _hash(card[: mark.start()])
 
 
 def save_card(facts: CardFacts, folder: str | Path) -> Path:
-    """Write `README.md`, whole or not at all.
+    """Write `README.md`, whole or not at all. One that a person has edited is kept, with a word in the log.
 
     Args:
         facts: What is known of the model.
@@ -107,8 +131,37 @@ def save_card(facts: CardFacts, folder: str | Path) -> Path:
     """
     path = Path(folder) / "README.md"
     path.parent.mkdir(parents=True, exist_ok=True)  # a model named after this folder must not pass for an id on the Hub
+    if path.exists() and is_edited(path.read_text(encoding="utf-8")):
+        logger.warning(f"{path} was edited: it is kept as it is. Delete it to have a new one written.")
+        return path
     write_text(path, render_card(facts))
     return path
+
+
+def add_training(facts: CardFacts, args: Any, config: Any, repo_id: str | None, given: Mapping[str, Any]) -> CardFacts:
+    """Add to the facts what is known after a training.
+
+    Args:
+        facts: What was known before.
+        args: `DistillationTrainingArguments`.
+        config: The student's configuration.
+        repo_id: The student's id on the Hub, which becomes its name. None: it has none.
+        given: What `Trainer.create_model_card` is called with; its `language`, `license`, `dataset` and
+            `finetuned_from` count most.
+
+    Returns:
+        All facts.
+    """
+    dataset = given.get("dataset")
+    known = {
+        "model_name": repo_id,
+        "language": given.get("language"),
+        "license": given.get("license"),
+        "teacher": given.get("finetuned_from"),
+        "datasets": [dataset] if isinstance(dataset, str) else dataset,
+    }
+    found = {name: value for name, value in known.items() if value is not None}
+    return replace(facts, **{**training_facts(args, config), **found})
 
 
 def training_facts(args: Any, config: Any) -> dict[str, Any]:
@@ -141,6 +194,12 @@ def training_facts(args: Any, config: Any) -> dict[str, Any]:
         "training_arguments": settings,
         "versions": {name: metadata.version(name) for name in ("transformers", "torch")},
     }
+
+
+def _hash(text: str) -> str:
+    """Return a hash that is the same whatever ends the lines, and the text."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _metadata(facts: CardFacts) -> ModelCardData:

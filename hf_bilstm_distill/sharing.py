@@ -1,7 +1,12 @@
-"""Send a student's code along with it, for people who do not have this package."""
+"""Share a student: with its code, for people who do not have this package, and without losing it to a failed push."""
 
-from transformers import PreTrainedModel
+import shlex
+from pathlib import Path
 
+from huggingface_hub import HfApi
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+from hf_bilstm_distill.hub import to_secret
 from hf_bilstm_distill.students import BiLSTMForSequenceClassification, BiLSTMModel
 
 _AUTO_CLASSES: dict[type[PreTrainedModel], str] = {
@@ -33,3 +38,54 @@ def include_code(model: PreTrainedModel) -> None:
     model.config.auto_map = {
         name: f"{known.__module__.rpartition('.')[2]}.{known.__name__}" for known, name in _AUTO_CLASSES.items()
     }
+
+
+def check_push(training: TrainingArguments) -> None:
+    """Create the repository that will be pushed to, so that what cannot be pushed shows before the long work.
+
+    Args:
+        training: The arguments; `hub_model_id`, `hub_token` and `hub_private_repo` are read.
+
+    Raises:
+        ConnectionError: If the Hub cannot be reached, or does not let one write there.
+        ValueError: If `hub_token` is no token.
+    """
+    name = training.hub_model_id or Path(str(training.output_dir)).absolute().name
+    token = to_secret(training.hub_token)
+    try:
+        HfApi(token=token).create_repo(name, private=training.hub_private_repo, exist_ok=True)
+    except Exception as error:  # HTTP errors have another class in each version of huggingface_hub
+        raise ConnectionError(
+            f"The Hub takes no push to {name!r} ({_reason(error, token)}). Check --hub_model_id and the token "
+            "(--hub_token, HF_TOKEN or `hf auth login`), or leave out --push_to_hub."
+        ) from None
+
+
+def push(trainer: Trainer) -> None:
+    """Push a trained student; if that fails, say where it lies and how to push it again.
+
+    Args:
+        trainer: The trainer, after training.
+
+    Raises:
+        ConnectionError: If it could not be pushed.
+    """
+    training = trainer.args
+    try:
+        trainer.push_to_hub()
+    except Exception as error:  # whatever it is, the student is not lost
+        name = trainer.hub_model_id or training.hub_model_id or Path(str(training.output_dir)).absolute().name
+        options = ["--exclude", "_*", "--exclude", "checkpoint-*"]
+        options += ["--revision", training.hub_revision] if training.hub_revision else []
+        options += ["--private"] if training.hub_private_repo else []
+        again = shlex.join(["hf", "upload", name, str(training.output_dir), ".", *options])
+        raise ConnectionError(
+            f"The student could not be pushed to {name!r} ({_reason(error, training.hub_token)}). It is saved in "
+            f"{str(training.output_dir)!r}. Push it again: {again}"
+        ) from None
+
+
+def _reason(error: Exception, token: str | None) -> str:
+    """Return what went wrong on one line, without the token."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.replace(token, "<token>") if token else text

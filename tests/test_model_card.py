@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 from transformers.trainer_utils import IntervalStrategy
 
-from hf_bilstm_distill.model_card import CardFacts, render_card, save_card, training_facts
+from hf_bilstm_distill.model_card import CardFacts, is_edited, render_card, save_card, training_facts
 from hf_bilstm_distill.students import BiLSTMConfig
 from hf_bilstm_distill.training_args import DistillationTrainingArguments
 
@@ -129,6 +129,59 @@ def test_the_same_facts_give_the_same_bytes(tmp_path):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["README.md"]
 
 
+def add_a_line(card):
+    return card.replace("## Limits", "Ask me before you use it.\n\n## Limits")
+
+
+def set_the_license(card):
+    return card.replace("license: apache-2.0", "license: mit")
+
+
+def take_the_mark_away(card):
+    return card.rstrip().rpartition("\n")[0]
+
+
+def write_a_new_one(card):
+    return "# My model\n"
+
+
+@pytest.mark.parametrize("edit", [add_a_line, set_the_license, take_the_mark_away, write_a_new_one])
+def test_a_card_that_a_person_has_edited_is_kept(edit, tmp_path, caplog):
+    """The next training overwrites what somebody wrote."""
+    path = save_card(ALL_FACTS, tmp_path)
+    edited = edit(path.read_text(encoding="utf-8"))
+    path.write_text(edited, encoding="utf-8")
+    with caplog.at_level("WARNING"):
+        assert save_card(replace(ALL_FACTS, architecture="CNN"), tmp_path) == path
+    assert path.read_text(encoding="utf-8") == edited
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == f"{path} was edited: it is kept as it is. Delete it to have a new one written."
+    path.unlink()
+    assert "CNN" in save_card(replace(ALL_FACTS, architecture="CNN"), tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [str, lambda card: card.replace("\n", "\r\n"), str.rstrip, lambda card: str(ModelCard(card))],
+    ids=["nothing", "line-ends", "end", "written-by-huggingface-hub"],
+)
+def test_a_card_that_no_person_has_edited_is_written_anew(change, tmp_path):
+    """A card that tells of an earlier model, because a program passed it on."""
+    card = change(render_card(ALL_FACTS))
+    assert not is_edited(card)
+    (tmp_path / "README.md").write_bytes(card.encode())
+    assert "CNN" in save_card(replace(ALL_FACTS, architecture="CNN"), tmp_path).read_text(encoding="utf-8")
+
+
+def test_the_card_that_a_push_of_a_model_makes_is_nobodys_work():
+    card = ModelCard.from_template(
+        ModelCardData(library_name="transformers"),
+        model_description="This is the model card of a 🤗 transformers model that has been pushed on the Hub. "
+        "This model card has been automatically generated.",
+    )
+    assert not is_edited(str(card))
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -244,12 +297,13 @@ def test_links_and_ids_are_no_paths():
 def test_the_code_on_the_card_is_python(is_pair):
     card = render_card(CardFacts('a "quoted" name', is_pair=is_pair))
     blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         compile(block, "README.md", "exec")
     assert "import hf_bilstm_distill" in blocks[0]
     assert "trust_remote_code=True" in blocks[1]
-    assert ("text_pair" in blocks[0]) == is_pair
+    assert "OnnxTextClassifier.from_pretrained" in blocks[2]
+    assert [("text_pair" in block) for block in blocks] == [is_pair, False, is_pair]
 
 
 def card_of_training(folder, **settings):
