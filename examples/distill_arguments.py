@@ -6,7 +6,9 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import torch
 from accelerate import PartialState
 from demo import prepare_demo
 
@@ -20,8 +22,18 @@ class RunArguments:
     teacher: str | None = field(
         default=None, metadata={"help": "The fine-tuned classifier: a folder or an id on the Hub."}
     )
+    teacher_dtype: Literal["float32", "bfloat16", "float16", "auto"] = field(
+        default="float32",
+        metadata={"help": "What the teacher computes in. auto: bfloat16 where the machine has instructions for it."},
+    )
+    label_cache: str | None = field(
+        default=None,
+        metadata={"help": "Folder for the teacher's logits, which other runs may share. Left out: in --output_dir."},
+    )
     dataset_name: str | None = field(default=None, metadata={"help": "A data set on the Hub, such as nyu-mll/glue."})
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration, such as sst2."})
+    validation_split: str = field(default="validation", metadata={"help": "Its validation split."})
+    test_split: str = field(default="test", metadata={"help": "Its test split."})
     train_file: str | None = field(default=None, metadata={"help": "Texts to learn on: csv, tsv, jsonl or parquet."})
     validation_file: str | None = field(default=None, metadata={"help": "Texts to evaluate on after each epoch."})
     test_file: str | None = field(
@@ -38,11 +50,18 @@ class RunArguments:
         default="label", metadata={"help": "Column with the gold label: a number or a name. It may be missing."}
     )
     labels: list[str] | None = field(
-        default=None, metadata={"help": "Names of the labels 0, 1, ..., where the data has numbers only."}
+        default=None, metadata={"help": "Names of the labels 0, 1, ..., where there are numbers only."}
     )
     label_order: list[int] | None = field(
         default=None,
         metadata={"help": "For each label of the data, its position in the teacher's logits. Left out: by name."},
+    )
+    problem_type: str | None = field(
+        default=None,
+        metadata={
+            "help": "One class a text, several, or a number. Left out: the teacher's.",
+            "choices": ["single_label_classification", "multi_label_classification", "regression"],
+        },
     )
     teacher_logits_column: str | None = field(
         default=None, metadata={"help": "Column with logits to learn from instead of (or before) the teacher's."}
@@ -72,14 +91,21 @@ class RunArguments:
     baseline: bool = field(
         default=False, metadata={"help": "Also train the same student without a teacher, on the gold labels alone."}
     )
-    metric: str = field(
-        default="accuracy",
-        metadata={"help": "accuracy, f1, matthews_correlation, pearsonr, spearmanr, or a metric for evaluate.load."},
+    metric: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "accuracy, f1, matthews_correlation, pearsonr, spearmanr, others of evaluate.load. The first "
+            "chooses the checkpoint. Left out: as suits."
+        },
     )
     include_code: bool = field(
         default=True, metadata={"help": "Save the student's code beside it, for use with trust_remote_code=True."}
     )
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment and tokenize."})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.metric, str):  # `metric: f1` in a file
+            self.metric = [self.metric]
 
     @property
     def files(self) -> dict[str, str]:
@@ -108,6 +134,18 @@ class RunArguments:
             "label": self.label_column,
             "teacher_logits": self.teacher_logits_column,
         }
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """Return what a name stands for: `auto` is bfloat16 where it is no slower than float32."""
+    if name != "auto":
+        return getattr(torch, name)
+    if torch.cuda.is_available():
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
+        has_bfloat16 = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if has_bfloat16 else torch.float32
 
 
 @dataclass

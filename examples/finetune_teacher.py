@@ -7,10 +7,10 @@ With `--teacher_logits_column` it learns to match given logits instead of the go
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -19,14 +19,18 @@ from hf_bilstm_distill import (
     DistillationTrainer,
     DistillationTrainingArguments,
     compute_metrics_for,
+    default_metrics,
     encode,
+    find_problem_type,
     label_names,
+    label_vectors,
     last_checkpoint,
-    load_metric,
+    load_metrics,
     load_texts,
     number_labels,
     one_line_errors,
     parse_arguments,
+    read_labels,
 )
 
 logger = logging.getLogger("finetune_teacher")
@@ -41,10 +45,22 @@ class TeacherArguments:
     validation_file: str | None = field(default=None, metadata={"help": "Texts to evaluate on after each epoch."})
     text_column: str = field(default="text", metadata={"help": "Column with the text, or the first of two."})
     text_pair_column: str | None = field(default=None, metadata={"help": "Column with the second text of a pair."})
-    label_column: str = field(default="label", metadata={"help": "Column with the gold label: a number or a name."})
+    label_column: str = field(
+        default="label", metadata={"help": "Column with the gold label: a number or a name, or a list of them."}
+    )
     labels: list[str] | None = field(default=None, metadata={"help": "Names of the labels 0, 1, ... in order."})
     teacher_logits_column: str | None = field(default=None, metadata={"help": "Column with logits to match."})
-    metric: str = field(default="accuracy", metadata={"help": "What to measure on the validation texts."})
+    problem_type: str | None = field(
+        default=None,
+        metadata={
+            "help": "What a label is: one class (single_label_classification), a list of classes "
+            "(multi_label_classification) or a number (regression). Left out: what the labels look like.",
+            "choices": ["single_label_classification", "multi_label_classification", "regression"],
+        },
+    )
+    metric: list[str] | None = field(
+        default=None, metadata={"help": "What to measure on the validation texts. Left out: by problem type."}
+    )
     max_length: int = field(default=128, metadata={"help": "Longest text in tokens."})
 
 
@@ -72,18 +88,20 @@ def main() -> None:
     if run.teacher_logits_column is not None and training.alpha == 1:
         training.alpha = 0.0
     with one_line_errors():
-        texts, names = load(run)
+        texts, names, problem_type = load(run)
         tokenizer = AutoTokenizer.from_pretrained(run.model)
-        model = AutoModelForSequenceClassification.from_pretrained(run.model, **head(texts["train"], names))
-    trainer = finetune(model, tokenizer, texts, training, metric=run.metric, max_length=run.max_length)
+        head = {"problem_type": problem_type, **label_maps(names)}
+        model = AutoModelForSequenceClassification.from_pretrained(run.model, **head)
+        metrics = run.metric or default_metrics(problem_type)
+    trainer = finetune(model, tokenizer, texts, training, metrics=metrics, max_length=run.max_length)
     if "validation" in texts:
         metrics = trainer.evaluate()
         trainer.log_metrics("eval", metrics)
         trainer.save_metrics("eval", metrics)
 
 
-def load(run: TeacherArguments) -> tuple[DatasetDict, list[str] | None]:
-    """Read the texts; number their labels."""
+def load(run: TeacherArguments) -> tuple[DatasetDict, list[str], str]:
+    """Read the texts; number their labels; name these, and say what kind of problem they are."""
     files = {"train": run.train_file, "validation": run.validation_file}
     columns = {
         "text": run.text_column,
@@ -92,16 +110,24 @@ def load(run: TeacherArguments) -> tuple[DatasetDict, list[str] | None]:
         "teacher_logits": run.teacher_logits_column,
     }
     texts = load_texts({split: file for split, file in files.items() if file}, columns)
-    names = run.labels or label_names(texts["train"])
-    return DatasetDict({split: number_labels(rows, names or []) for split, rows in texts.items()}), names
+    problem_type = find_problem_type(texts["train"], given=run.problem_type)
+    texts = DatasetDict({split: read_labels(rows, problem_type, split) for split, rows in texts.items()})
+    names = run.labels or label_names(texts["train"]) or unnamed(texts["train"], problem_type)
+    to_numbers = label_vectors if problem_type == "multi_label_classification" else number_labels
+    return DatasetDict({split: to_numbers(rows, names) for split, rows in texts.items()}), names, problem_type
 
 
-def head(train: Dataset, names: list[str] | None) -> dict[str, Any]:
-    """Say what classification head the labels need."""
-    labels = np.asarray(train["label"][:])
-    if np.issubdtype(labels.dtype, np.floating):
-        return {"num_labels": 1, "problem_type": "regression"}
-    names = names or [f"LABEL_{number}" for number in range(int(labels.max()) + 1)]
+def unnamed(train: Dataset, problem_type: str) -> list[str]:
+    """Give labels without names the names that transformers gives."""
+    if problem_type == "regression":
+        return ["LABEL_0"]
+    labels = [label for label in train["label"] if label is not None]
+    width = len(labels[0]) if problem_type == "multi_label_classification" else int(max(labels)) + 1
+    return [f"LABEL_{number}" for number in range(width)]
+
+
+def label_maps(names: list[str]) -> dict[str, Any]:
+    """Map numbers to names, and back."""
     return {"id2label": dict(enumerate(names)), "label2id": {name: number for number, name in enumerate(names)}}
 
 
@@ -111,7 +137,7 @@ def finetune(
     texts: DatasetDict,
     training: DistillationTrainingArguments,
     *,
-    metric: str = "accuracy",
+    metrics: Sequence[str] = ("accuracy",),
     max_length: int | None = None,
 ) -> DistillationTrainer:
     """Train a classifier on labelled texts, or on texts with logits, and save it with its tokenizer."""
@@ -123,7 +149,7 @@ def finetune(
         train_dataset=encoded["train"],
         eval_dataset=encoded.get("validation"),
         processing_class=tokenizer,
-        compute_metrics=compute_metrics_for(load_metric(metric)),
+        compute_metrics=compute_metrics_for(load_metrics(metrics)),
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(training))
     trainer.save_model()

@@ -8,12 +8,14 @@ accelerate launch examples/run_distill.py ...                       # several GP
 
 import dataclasses
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
-from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset
-from distill_arguments import RunArguments, StudentTrainingArguments, check_arguments, read_arguments
+from datasets import Dataset, concatenate_datasets
+from distill_arguments import RunArguments, StudentTrainingArguments, check_arguments, read_arguments, torch_dtype
+from distill_texts import is_labelled, settle_texts
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, pipeline, set_seed
 
 from hf_bilstm_distill import (
@@ -26,22 +28,20 @@ from hf_bilstm_distill import (
     Report,
     TextClassifier,
     augment,
-    check_agreement,
+    check_push,
     compare,
     compute_metrics_for,
+    default_metrics,
     encode,
-    find_label_order,
     include_code,
     initialize_embeddings,
-    label_names,
     label_with_teacher,
     last_checkpoint,
-    load_file,
-    load_metric,
-    number_labels,
+    load_metrics,
     one_line_errors,
+    push,
     random_vectors,
-    select_columns,
+    train_tfidf,
     train_word_tokenizer,
     trim_tokenizer,
     vectors_from_file,
@@ -62,23 +62,24 @@ def main() -> None:
 
     with one_line_errors():
         check_arguments(run)
+        if training.push_to_hub and PartialState().is_main_process:
+            check_not_pushed(run, output_dir)
+            check_push(training)
         training.resume_from_checkpoint = last_checkpoint(training)
-        metric = load_metric(run.metric)
-        texts = load(run, training.seed)
-        teacher = TextClassifier.from_pretrained(run.teacher) if run.teacher else None
-        teacher, names = settle_labels(run, texts["train"], teacher)
-        texts = DatasetDict({split: number_labels(rows, names) for split, rows in texts.items()})
-        check_labels(texts, teacher, names)
+        texts, teacher, names, problem_type = settle_texts(run, load_teacher(run), training.seed)
+        run = dataclasses.replace(run, metric=run.metric or default_metrics(problem_type))
+        metric = load_metrics(run.metric)
         augmenter = make_augmenter(run, training.seed, teacher)
 
     with training.main_process_first():
         augmented = augment(without_logits(texts["train"]), augmenter, num_proc=run.num_proc)
-    transfer_set = add_logits(augmented, teacher, output_dir, stored=texts["train"])
-    held_out = {split: add_logits(texts[split], teacher, output_dir) for split in ("validation", "test")}
+    cache_dir = Path(run.label_cache or output_dir / CACHE)
+    transfer_set = add_logits(augmented, teacher, cache_dir, stored=texts["train"])
+    held_out = {split: add_logits(texts[split], teacher, cache_dir) for split in ("validation", "test")}
 
     tokenizer = make_tokenizer(run, transfer_set, teacher, augmenter.mask_token)
     table = make_embeddings(run, tokenizer, teacher, training.seed)
-    config = student_config(run, tokenizer, table, names, teacher)
+    config = student_config(run, tokenizer, table, names, problem_type)
     if table.covered and training.embedding_learning_rate is None and training.optim != "adadelta":
         training.embedding_learning_rate = EMBEDDING_RATE * training.learning_rate
     trainer = train(config, table, tokenizer, {**held_out, "train": transfer_set}, run, training)
@@ -88,83 +89,32 @@ def main() -> None:
 
     if run.include_code:
         include_code(trainer.model)
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)  # the only push comes last, with report and card
     if PartialState().is_main_process:
         models = {name: model for name, model in models.items() if model is not None}
-        report = compare(models, held_out["test"], metric, task=run.task)
+        if run.baseline and problem_type == "single_label_classification" and find_spec("sklearn"):
+            models["tf-idf"] = train_tfidf(texts["train"], num_labels=len(names))
+        report = compare(models, held_out["test"], metric, task=run.task, label_names=names)
         report.save(output_dir)
         trainer.card_facts = card_facts(run, transfer_set, table, report)
         trainer.create_model_card()
         print(f"\n{report.to_table()}\n")
         show_predictions(output_dir, held_out["test"])
     if training.push_to_hub:
-        trainer.push_to_hub()
+        with one_line_errors():
+            push(trainer)
 
 
-def load(run: RunArguments, seed: int) -> DatasetDict:
-    """Load the texts: `train`, `validation` and `test`, the last two the same where there is one only."""
-    if run.dataset_name:
-        splits = load_dataset(run.dataset_name, run.dataset_config_name)
-    else:
-        splits = {split: load_file(file) for split, file in run.files.items()}
-    texts = {}
-    for split, rows in splits.items():
-        optional = ["label", "teacher_logits"]
-        if split == "train":  # a column that the user named must be there
-            optional = ["label"] if run.label_column == "label" else []
-        texts[split] = select_columns(rows, run.columns, run.files.get(split, split), optional=optional)
-    if "unlabeled" in texts:
-        unlabeled = texts["unlabeled"].select_columns([c for c in ("text", "text_pair") if run.columns[c]])
-        texts["train"] = join(texts["train"], unlabeled) if "train" in texts else unlabeled
-    if "train" not in texts:
-        raise ValueError("There are no texts to learn on: give --train_file or --unlabeled_file.")
-    if "test" in texts and "label" in texts["test"].column_names and set(texts["test"]["label"]) == {-1}:
-        texts.pop("test")  # the hidden labels of GLUE
-    held_out = [split for split in ("validation", "test") if split in texts]
-    if not held_out:
-        raise ValueError("There are no texts to measure on: give --validation_file or --test_file.")
-    if run.baseline and "label" not in texts["train"].column_names:
-        raise ValueError("--baseline true trains on gold labels, but the training texts have none. Leave it out.")
-    if run.max_train_samples is not None and run.max_train_samples < len(texts["train"]):
-        texts["train"] = texts["train"].shuffle(seed).select(range(run.max_train_samples)).flatten_indices()
-    return DatasetDict(train=texts["train"], validation=texts[held_out[0]], test=texts[held_out[-1]])
+def check_not_pushed(run: RunArguments, output_dir: Path) -> None:
+    """Stop if texts or logits lie in the folder that will be pushed."""
+    for path in [*run.files.values(), *([run.label_cache] if run.label_cache else [])]:
+        if Path(path).resolve().is_relative_to(output_dir.resolve()):
+            raise ValueError(f"{path} lies in {output_dir}, which is pushed to the Hub. Name another --output_dir.")
 
 
-def join(labelled: Dataset, unlabeled: Dataset) -> Dataset:
-    """Append texts without labels; their other columns are empty."""
-    for column, feature in labelled.features.items():
-        if column not in unlabeled.column_names:
-            unlabeled = unlabeled.add_column(column, [None] * len(unlabeled), feature=feature)
-    return concatenate_datasets([labelled, unlabeled])
-
-
-def settle_labels(
-    run: RunArguments, train_texts: Dataset, teacher: TextClassifier | None
-) -> tuple[TextClassifier | None, list[str]]:
-    """Settle the names and the order of the labels; give the teacher with its logits in that order."""
-    names = run.labels or label_names(train_texts)
-    if teacher is None:
-        width = len(train_texts["teacher_logits"][0]) if "teacher_logits" in train_texts.column_names else 0
-        if width == 0:
-            raise ValueError(f"The training texts have no column {run.teacher_logits_column!r} with logits.")
-        return None, names or [f"LABEL_{number}" for number in range(width)]
-    order = run.label_order or find_label_order(train_texts, teacher.id2label, names)
-    teacher = teacher.with_label_order(order, names)
-    return teacher, list(teacher.id2label.values())
-
-
-def check_labels(texts: DatasetDict, teacher: TextClassifier | None, names: list[str]) -> None:
-    """Compare the teacher's logits with the gold labels of some texts: exchanged labels show at once."""
-    for split in ("validation", "train"):
-        rows = texts[split]
-        if len(names) < 2 or "label" not in rows.column_names:
-            continue
-        rows = rows.shuffle(seed=0).select(range(min(256, len(rows))))
-        if teacher is not None:
-            columns = [rows[column][:] for column in ("text", "text_pair") if column in rows.column_names]
-            check_agreement(np.array(rows["label"][:]), teacher.logits(*columns), names)
-        if "teacher_logits" in rows.column_names:
-            check_agreement(np.array(rows["label"][:]), np.array(rows["teacher_logits"][:]), names)
+def load_teacher(run: RunArguments) -> TextClassifier | None:
+    """Load the teacher, if there is one."""
+    return TextClassifier.from_pretrained(run.teacher, dtype=torch_dtype(run.teacher_dtype)) if run.teacher else None
 
 
 def make_augmenter(run: RunArguments, seed: int, teacher: TextClassifier | None) -> HeuristicAugmenter:
@@ -187,19 +137,19 @@ def without_logits(rows: Dataset) -> Dataset:
 
 
 def add_logits(
-    rows: Dataset, teacher: TextClassifier | None, output_dir: Path, stored: Dataset | None = None
+    rows: Dataset, teacher: TextClassifier | None, cache_dir: Path, stored: Dataset | None = None
 ) -> Dataset:
     """Add the logits to learn from: those that are stored, and the teacher's for all other texts."""
     stored = rows if stored is None else stored
     if "teacher_logits" not in stored.column_names:
-        return label_with_teacher(rows, teacher, cache_dir=output_dir / CACHE) if teacher else rows
+        return label_with_teacher(rows, teacher, cache_dir=cache_dir) if teacher else rows
     if "augmented" not in rows.column_names:
         return stored
     originals = stored.add_column("augmented", [False] * len(stored))
     copies = rows.filter(lambda is_copy: is_copy, input_columns="augmented")
     if len(copies) == 0:
         return originals
-    copies = label_with_teacher(copies, teacher, cache_dir=output_dir / CACHE)
+    copies = label_with_teacher(copies, teacher, cache_dir=cache_dir)
     return concatenate_datasets([originals.cast(copies.select_columns(originals.column_names).features), copies])
 
 
@@ -239,7 +189,7 @@ def student_config(
     tokenizer: PreTrainedTokenizerFast,
     table: EmbeddingTable,
     names: list[str],
-    teacher: TextClassifier | None,
+    problem_type: str,
 ) -> BiLSTMConfig:
     """Describe the student."""
     return BiLSTMConfig(
@@ -251,7 +201,7 @@ def student_config(
         dropout=run.dropout,
         multichannel=run.multichannel,
         is_pair=run.text_pair_column is not None,
-        problem_type=teacher.model.config.problem_type if teacher else None,
+        problem_type=problem_type,
         id2label=dict(enumerate(names)),
         label2id={name: number for number, name in enumerate(names)},
     )
@@ -276,7 +226,8 @@ def train(
         }
     if training.load_best_model_at_end:
         is_labelled = "labels" in encoded["validation"].column_names
-        training.metric_for_best_model = run.metric if is_labelled else "agreement_with_teacher"
+        likeness = "correlation_with_teacher" if config.problem_type == "regression" else "agreement_with_teacher"
+        training.metric_for_best_model = run.metric[0] if is_labelled else likeness
         training.greater_is_better = True
     trainer = DistillationTrainer(
         student,
@@ -284,7 +235,7 @@ def train(
         train_dataset=encoded["train"],
         eval_dataset=encoded["validation"],
         processing_class=tokenizer,
-        compute_metrics=compute_metrics_for(load_metric(run.metric)),
+        compute_metrics=compute_metrics_for(load_metrics(run.metric)),
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     return trainer
@@ -299,7 +250,7 @@ def train_baseline(
 ) -> TextClassifier:
     """Train the same student without its teacher: gold labels alone, and no embeddings of the teacher's."""
     logger.info("Training the baseline: the same student on gold labels alone.")
-    texts = {**texts, "train": texts["train"].filter(lambda label: label not in (None, -100), input_columns="label")}
+    texts = {**texts, "train": texts["train"].filter(is_labelled, input_columns="label")}
     from_file = run.embeddings not in (None, "teacher", "random")
     table = make_embeddings(
         run if from_file else dataclasses.replace(run, embeddings="random"), tokenizer, None, training.seed

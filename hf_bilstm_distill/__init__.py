@@ -9,7 +9,7 @@ from importlib.util import find_spec as _find_spec
 from hf_bilstm_distill.predictor import OnnxTextClassifier
 
 if _find_spec("torch") and _find_spec("transformers"):
-    from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+    from hf_bilstm_distill.augmentation import HeuristicAugmenter, RowAugmenter, augment
     from hf_bilstm_distill.collation import DistillationCollator, encode
     from hf_bilstm_distill.command_line import last_checkpoint, one_line_errors, parse_arguments
     from hf_bilstm_distill.embeddings import (
@@ -32,14 +32,25 @@ if _find_spec("torch") and _find_spec("transformers"):
         Pearson,
         Spearman,
         compute_metrics_for,
+        default_metrics,
         load_metric,
+        load_metrics,
     )
     from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
+    from hf_bilstm_distill.model_report import ModelReport
     from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
+    from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
     from hf_bilstm_distill.report import Report, compare
-    from hf_bilstm_distill.sharing import include_code
+    from hf_bilstm_distill.sharing import check_push, include_code, push
     from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
     from hf_bilstm_distill.taggers import load_tagger
+    from hf_bilstm_distill.teachers import (
+        CallableTeacher,
+        average_teachers,
+        logits_from_probabilities,
+        teacher_from_pipeline,
+    )
+    from hf_bilstm_distill.tfidf import TfidfClassifier, train_tfidf
     from hf_bilstm_distill.tokenization import train_word_tokenizer, trim_tokenizer, word_tokenizer_from_words
     from hf_bilstm_distill.trainer import DistillationTrainer
     from hf_bilstm_distill.training_args import DistillationTrainingArguments
@@ -69,6 +80,7 @@ __all__ = [
     "BiLSTMConfig",
     "BiLSTMForSequenceClassification",
     "BiLSTMModel",
+    "CallableTeacher",
     "CardFacts",
     "DistillationCollator",
     "DistillationTrainer",
@@ -78,42 +90,56 @@ __all__ = [
     "LabelMismatchError",
     "MaskAug",
     "MatthewsCorrelation",
+    "ModelReport",
     "NgramAug",
     "NlpaugTransform",
     "OnnxTextClassifier",
     "Pearson",
     "PosReplacementAug",
     "Report",
+    "RowAugmenter",
     "Spearman",
     "Teacher",
     "TextClassifier",
+    "TfidfClassifier",
     "augment",
+    "average_teachers",
     "check_agreement",
+    "check_push",
     "compare",
     "compute_metrics_for",
+    "default_metrics",
     "encode",
     "export_onnx",
     "find_label_order",
+    "find_problem_type",
     "include_code",
     "initialize_embeddings",
     "kl_on_logits",
     "label_names",
+    "label_vectors",
     "label_with_teacher",
     "last_checkpoint",
     "load_file",
     "load_metric",
+    "load_metrics",
     "load_tagger",
     "load_texts",
+    "logits_from_probabilities",
     "match_labels",
     "mse_on_logits",
     "number_labels",
     "one_line_errors",
     "parse_arguments",
+    "push",
     "random_vectors",
+    "read_labels",
     "read_words",
     "render_card",
     "save_card",
     "select_columns",
+    "teacher_from_pipeline",
+    "train_tfidf",
     "train_word_tokenizer",
     "trim_tokenizer",
     "vectors_from_file",

@@ -1,10 +1,11 @@
 """From rows of text to batches of tensors: tokenize a transfer set, and pad its rows together."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from datasets import Dataset
@@ -13,10 +14,12 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.utils import logging
 
-from hf_bilstm_distill.losses import has_gold_label
+from hf_bilstm_distill.losses import has_gold_label, problem_type_of
 from hf_bilstm_distill.transfer_set import (
     LABEL,
+    MULTI_LABEL,
     NO_LABEL,
+    SINGLE_LABEL,
     TEACHER_LOGITS,
     TEXT,
     TEXT_PAIR,
@@ -202,8 +205,9 @@ def check_encoded(dataset: Dataset, config: Any, name: str) -> None:
         name: What to call the set in the error.
 
     Raises:
-        ValueError: If it has no rows, a token id beyond the student's vocabulary, a label that is missing or none of
-            the student's, or logits of the wrong width, not finite, or all equal.
+        ValueError: If it has no rows, a token id beyond the student's vocabulary, no second sentences for a siamese
+            student, a label that is missing or none of the student's, or logits of the wrong width, not finite, or all
+            equal.
     """
     if len(dataset) == 0:
         raise ValueError(f"{name} has no rows.")
@@ -212,6 +216,12 @@ def check_encoded(dataset: Dataset, config: Any, name: str) -> None:
         raise ValueError(
             f"{name} has token id {highest}, but the student's vocabulary ends at {config.vocab_size - 1}. "
             "Encode it with the student's tokenizer."
+        )
+    if getattr(config, "is_pair", False) and not _has_second_sentences(dataset):
+        raise ValueError(
+            f"{name} has no second sentences (token_type_ids of 1), but the student reads pairs (is_pair=True). Give "
+            f"its texts a column {TEXT_PAIR!r}, and a tokenizer of trim_tokenizer or train_word_tokenizer, which tell "
+            "the sentences apart; or make a student with is_pair=False."
         )
     if TEACHER_LOGITS in dataset.column_names:
         check_logits(logits_array(dataset), config.num_labels, name)
@@ -252,6 +262,48 @@ def check_terms(dataset: Dataset, alpha: float, *, has_teacher: bool) -> None:
             )
 
 
+def check_evaluation(args: Any, preprocess_logits: Any) -> None:
+    """Stop if an evaluation would not have the logits of all rows at once.
+
+    Args:
+        args: The training arguments.
+        preprocess_logits: `preprocess_logits_for_metrics` of a Trainer.
+
+    Raises:
+        ValueError: If it would not.
+    """
+    refused = {
+        "batch_eval_metrics=True": args.batch_eval_metrics,
+        "eval_do_concat_batches=False": not args.eval_do_concat_batches,
+        "preprocess_logits_for_metrics": preprocess_logits is not None,
+    }
+    for name in (name for name, is_given in refused.items() if is_given):
+        raise ValueError(
+            f"{name} is not supported: agreement and losses are computed from the logits of all rows at once. Leave it "
+            "out: compute_metrics gets all logits, and can do the same."
+        )
+
+
+def check_teacher_inputs(columns: Collection[str], teacher_config: Any, config: Any, name: str) -> None:
+    """Stop if a teacher in the loop has neither logits nor inputs to read.
+
+    Args:
+        columns: What an encoded set or a batch has.
+        teacher_config: The teacher's configuration.
+        config: The student's configuration.
+        name: What to call the set in the error.
+
+    Raises:
+        ValueError: If it has none, and cannot read the student's.
+    """
+    if TEACHER_LOGITS in columns or TEACHER_INPUTS[0] in columns or teacher_config.vocab_size == config.vocab_size:
+        return
+    raise ValueError(
+        f"{name} has no inputs for the teacher, whose vocabulary ({teacher_config.vocab_size} tokens) is not the "
+        f"student's ({config.vocab_size}). Pass teacher_tokenizer to encode()."
+    )
+
+
 def _check_labels(dataset: Dataset, config: Any, name: str) -> None:
     column = dataset.with_format("arrow")[LABELS][:]
     if column.null_count:
@@ -260,13 +312,29 @@ def _check_labels(dataset: Dataset, config: Any, name: str) -> None:
             f"{name} has no label in {len(missing)} of its {len(dataset)} rows (first: row {missing[0]}). "
             f"Write {NO_LABEL} there."
         )
-    labels = np.asarray(dataset[LABELS][:])
-    if labels.ndim > 1 or config.num_labels == 1:
-        return
-    if not np.issubdtype(labels.dtype, np.integer):
+    if len(np.unique(pc.list_value_length(column) if isinstance(column.type, pa.ListType) else 1)) > 1:
         raise ValueError(
-            f"{name} has label {labels[0]} in row 0, but the student has {config.num_labels} labels. Number them as "
-            f"integers, and write {NO_LABEL} in rows without one; or make a student with num_labels=1."
+            f"{name} has rows with different numbers of labels. Write a 0 or a 1 for each (label_vectors)."
+        )
+    labels = np.asarray(dataset[LABELS][:])
+    problem_type = problem_type_of(config, labels)
+    if problem_type == MULTI_LABEL:
+        _check_label_vectors(labels, config, name)
+    elif problem_type == SINGLE_LABEL:
+        _check_label_numbers(labels, config, name)
+    elif labels.size != len(labels) * config.num_labels:
+        raise ValueError(
+            f"{name} has labels of shape {labels.shape}, but the student has {config.num_labels} outputs for a "
+            "regression. Give each row a number for each output."
+        )
+
+
+def _check_label_numbers(labels: np.ndarray, config: Any, name: str) -> None:
+    if labels.ndim > 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"{name} has label {labels[0]} in row 0, but the student has {config.num_labels} labels of which a row has "
+            f"one. Number them as integers, and write {NO_LABEL} in rows without one; or make a student with "
+            "num_labels=1, or with another problem_type."
         )
     wrong = (labels != NO_LABEL) & ((labels < 0) | (labels >= config.num_labels))
     if wrong.any():
@@ -274,6 +342,27 @@ def _check_labels(dataset: Dataset, config: Any, name: str) -> None:
             f"{name} has label {labels[wrong][0]} in row {wrong.argmax()}, but the student's labels are "
             f"0..{config.num_labels - 1} ({list(config.id2label.values())})."
         )
+
+
+def _check_label_vectors(labels: np.ndarray, config: Any, name: str) -> None:
+    if labels.ndim != 2 or labels.shape[1] != config.num_labels:
+        raise ValueError(
+            f"{name} has label {labels[0]} in row 0, but the student's problem_type is {MULTI_LABEL!r}: a row needs a "
+            f"0 or a 1 for each of its {config.num_labels} labels {list(config.id2label.values())}."
+        )
+    is_wrong = ~np.isin(labels, (0, 1, NO_LABEL)) & ~np.isnan(labels)
+    if is_wrong.any():
+        row = int(is_wrong.any(axis=1).argmax())
+        raise ValueError(
+            f"{name} has {labels[is_wrong][0]} among the labels of row {row}. Where a row can have several labels, "
+            "write a 0 or a 1 for each, or NaN for all in rows without a gold label."
+        )
+
+
+def _has_second_sentences(dataset: Dataset) -> bool:
+    if "token_type_ids" not in dataset.column_names:
+        return False
+    return pc.max(pc.list_flatten(dataset.with_format("arrow")["token_type_ids"][:])).as_py() == 1
 
 
 def _logits(rows: list[Sequence[float] | None]) -> Tensor:

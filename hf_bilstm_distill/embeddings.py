@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -195,9 +195,8 @@ def initialize_embeddings(model: PreTrainedModel, table: EmbeddingTable) -> None
         ValueError: If the student's embeddings have another shape. Nothing is copied then.
     """
     frozen = getattr(model.base_model, "embed_tokens_static", None)
-    weights = [
-        module.get_parameter("weight") for module in (model.get_input_embeddings(), frozen) if module is not None
-    ]
+    tables = [module for module in (model.get_input_embeddings(), frozen) if module is not None]
+    weights = [cast(torch.Tensor, module.weight) for module in tables]  # a parameter; in the frozen table a buffer
     for weight in weights:
         if weight.shape != table.vectors.shape:
             raise ValueError(

@@ -1,6 +1,6 @@
 """The BiLSTM with its input projection folded into the embedding table: the same vectors, several times as fast."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hf_bilstm_distill.students import BiLSTMForSequenceClassification, BiLSTMModel
 from hf_bilstm_distill.students.modeling_bilstm import compare_sentences
+from hf_bilstm_distill.students.recurrence import product
 
 Encoded = Mapping[str, list[list[int]]]
 """What a tokenizer makes of texts: `input_ids`, `token_type_ids`, each a list of numbers a text."""
@@ -95,11 +96,9 @@ class FoldedBiLSTM:
             gates = self._table.index_select(0, torch.from_numpy(tokens.ravel())).view(2, rows, -1)
             if step > 0:
                 # In most vocabularies all texts begin and end with the same token, and then are in the same state.
-                state = half_state[:, :1] if step == 1 and is_same else half_state[:, :rows]
-                if recurrent.dtype == gates.dtype and state.shape[1] == rows:
-                    gates.baddbmm_(state, recurrent)
-                else:
-                    gates += torch.bmm(state.to(recurrent.dtype), recurrent)
+                state = half_state[:, : 1 if step == 1 and is_same else rows]
+                for direction in (0, 1):
+                    gates[direction] += product(state[direction], recurrent[direction])
             is_same = step == 0 and bool((tokens == tokens[:, :1]).all())
             write, keep, candidate, show = gates.sigmoid_().chunk(4, dim=-1)
             cell = double_cell[:, :rows]
@@ -139,23 +138,30 @@ class FoldedStudent:
         Returns:
             `(texts, num_labels)`, in the student's type.
         """
-        vectors = [self.encoder.encode(*tokens) for tokens in self._sentences(encoded)]
-        pooled = vectors[0] if len(vectors) == 1 else compare_sentences(*vectors)
-        return self.student.classify(pooled.to(self.student.dtype))
+        if not self.student.config.is_pair:
+            return self.student.classify(self.encode(encoded))
+        h1, h2 = (self.encode(encoded, sentence) for sentence in (0, 1))
+        return self.student.classify(compare_sentences(h1, h2))
 
-    def _sentences(self, encoded: Encoded) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the tokens of the sentences to encode, and their lengths; of pairs first the first, then the second."""
-        config = self.student.config
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
+    @torch.inference_mode()
+    def encode(self, encoded: Encoded, sentence: int | None = None) -> Tensor:
+        """Give the vectors of texts, or of the first or second sentences of pairs.
+
+        Args:
+            encoded: The tokens of texts or pairs, as the student's tokenizer gives them.
+            sentence: 0 or 1, for the first or second sentence of each pair. None takes all tokens of a text.
+
+        Returns:
+            `(texts, 2 * hidden)`, in the student's type.
+        """
+        lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
         input_ids = _joined(encoded["input_ids"])
-        if not config.is_pair:
-            yield _with_padding(input_ids, lengths, config.pad_token_id)
-            return
-        row = np.repeat(np.arange(len(lengths)), lengths)
-        is_second = _joined(encoded["token_type_ids"])
-        for number in (0, 1):
-            mine = is_second == number
-            yield _with_padding(input_ids[mine], np.bincount(row[mine], minlength=len(lengths)), config.pad_token_id)
+        if sentence is not None:
+            row = np.repeat(np.arange(len(lengths)), lengths)
+            mine = _joined(encoded["token_type_ids"]) == sentence
+            input_ids, lengths = input_ids[mine], np.bincount(row[mine], minlength=len(lengths))
+        vectors = self.encoder.encode(*_with_padding(input_ids, lengths, self.student.config.pad_token_id))
+        return vectors.to(self.student.dtype)
 
 
 def _joined(values: list[list[int]]) -> np.ndarray:

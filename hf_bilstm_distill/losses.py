@@ -7,12 +7,14 @@ be spread over several batches and processes.
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hf_bilstm_distill.transfer_set import NO_LABEL
+from hf_bilstm_distill.transfer_set import MULTI_LABEL, NO_LABEL, REGRESSION, SINGLE_LABEL
 
 DistillationLoss = Callable[[Tensor, Tensor], Tensor]
 """(student logits, teacher logits), both `(batch, num_labels)`, to one value a row, `(batch,)`."""
@@ -70,29 +72,59 @@ def kl_on_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: fl
     return functional.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1) * temperature**2
 
 
+def binary_kl_on_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """Return the Kullback-Leibler divergence of each label by itself, times the temperature squared.
+
+    For texts that can have several labels: each has a probability of its own. The mean runs over labels, as that of the
+    binary cross-entropy on gold labels does.
+
+    Args:
+        student_logits: Scores of the student, `(batch, num_labels)`.
+        teacher_logits: Scores of the teacher, same shape and label order.
+        temperature: What both are divided by before the sigmoid.
+
+    Returns:
+        One value a row, `(batch,)`.
+
+    Raises:
+        ValueError: If the shapes differ, or the temperature is not a positive number.
+    """
+    _check_temperature(temperature)
+    _check_shapes(student_logits, teacher_logits)
+    student, teacher = student_logits / temperature, teacher_logits / temperature
+    present = teacher.sigmoid() * (functional.logsigmoid(teacher) - functional.logsigmoid(student))
+    absent = (-teacher).sigmoid() * (functional.logsigmoid(-teacher) - functional.logsigmoid(-student))
+    return (present + absent).mean(dim=-1) * temperature**2
+
+
 DISTILLATION_LOSSES = ("mse", "kl")
 
 
-def distillation_loss(name: str, temperature: float) -> DistillationLoss:
+def distillation_loss(name: str, temperature: float, problem_type: str = SINGLE_LABEL) -> DistillationLoss:
     """Return a loss between logits by its name.
 
     Args:
         name: `mse` or `kl`.
         temperature: Softens the probabilities of `kl`; `mse` has none.
+        problem_type: Where a text can have several labels, `kl` compares each label by itself.
 
     Returns:
         The function.
 
     Raises:
-        ValueError: If there is no such loss, or the temperature is not a positive number.
+        ValueError: If there is no such loss, or the temperature is not a positive number, or a regression shall learn
+            by `kl`.
     """
     _check_temperature(temperature)
+    kl = binary_kl_on_logits if problem_type == MULTI_LABEL else kl_on_logits
     table: dict[str, DistillationLoss] = {
         "mse": mse_on_logits,
-        "kl": functools.partial(kl_on_logits, temperature=temperature),
+        "kl": functools.partial(kl, temperature=temperature),
     }
     if name not in table:
         raise ValueError(f"There is no distillation loss {name!r}. Choose one of {list(table)}.")
+    if name == "kl" and problem_type == REGRESSION:
+        raise ValueError("The loss 'kl' compares probabilities, and a regression has none. Use the loss 'mse'.")
     return table[name]
 
 
@@ -110,18 +142,36 @@ def hard_label_loss(logits: Tensor, labels: Tensor, problem_type: str, label_smo
     Returns:
         One value a row, `(batch,)`.
     """
-    if problem_type == "single_label_classification":
+    if problem_type == SINGLE_LABEL:
         return functional.cross_entropy(
             logits, labels, ignore_index=NO_LABEL, reduction="none", label_smoothing=label_smoothing
         )
     present = has_gold_label(labels)
     labels = labels.reshape(logits.shape).to(logits.dtype)
     labels = labels.masked_fill(~present[:, None], 0.0)
-    if problem_type == "regression":
+    if problem_type == REGRESSION:
         rows = functional.mse_loss(logits, labels, reduction="none").mean(dim=-1)
     else:
         rows = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=-1)
     return rows.masked_fill(~present, 0.0)
+
+
+def problem_type_of(config: Any, labels: Tensor | np.ndarray | None) -> str:
+    """Return the problem type of a configuration; if it names none, the one that its labels have.
+
+    Args:
+        config: The student's configuration.
+        labels: Gold labels of some rows, if there are any.
+
+    Returns:
+        `problem_type` of the configuration; else a regression for one output, several labels a row where a row's label
+        is a list, and otherwise one.
+    """
+    if config.problem_type is not None:
+        return config.problem_type
+    if config.num_labels == 1:
+        return REGRESSION
+    return MULTI_LABEL if labels is not None and labels.ndim > 1 else SINGLE_LABEL
 
 
 def has_gold_label(labels: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Metrics of text classification as `evaluate` modules that need no network, and their way into a Trainer."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import datasets
@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 from transformers import EvalPrediction
 
-_NO_LABEL = -100  # a row without a gold label: torch's ignore_index
+from hf_bilstm_distill.transfer_set import MULTI_LABEL, NO_LABEL, REGRESSION, SINGLE_LABEL
 
 _F1_AVERAGES = ("binary", "micro", "macro", "weighted")
 
@@ -21,31 +21,54 @@ class _OfflineMetric(evaluate.Metric):
     _result_key: str
     _value_type: str
     _description: str
+    _takes_lists = False
+    """Whether a row may also be a list of zeros and ones, one for each label."""
 
     @property
     def name(self) -> str:
         return self._result_key
 
     def _info(self) -> evaluate.MetricInfo:
-        value = datasets.Value(self._value_type)
+        values = [datasets.Value(self._value_type)]
+        if self._takes_lists:
+            values.append(datasets.List(datasets.Value(self._value_type)))
         return evaluate.MetricInfo(
             description=self._description,
             citation="",
             inputs_description=f"\nReturns a dictionary with the key `{self._result_key}`.",
-            features=datasets.Features({"predictions": value, "references": value}),
+            features=[datasets.Features({"predictions": value, "references": value}) for value in values],
         )
+
+    def compute(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> dict[str, float] | None:
+        """Compute the metric, as `evaluate` does it.
+
+        Args:
+            predictions: Of each row.
+            references: Of each row.
+            **kwargs: What the metric takes beside them.
+
+        Returns:
+            Its value by name; None in all processes but the first.
+
+        Raises:
+            ValueError: If there are no rows.
+        """
+        if references is not None:
+            _as_rows(predictions, references)
+        return super().compute(predictions=predictions, references=references, **kwargs)
 
 
 class Accuracy(_OfflineMetric):
-    """Measure the share of predictions that equal their reference."""
+    """Measure the share of predictions that equal their reference, of several labels a row in every label."""
 
     _result_key = "accuracy"
     _value_type = "int64"
+    _takes_lists = True
     _description = "The share of predictions that equal their reference."
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         predicted, gold = _as_rows(predictions, references)
-        return {"accuracy": float((predicted == gold).mean())}
+        return {"accuracy": float((predicted == gold).reshape(len(gold), -1).all(axis=1).mean())}
 
 
 class F1(_OfflineMetric):
@@ -54,16 +77,23 @@ class F1(_OfflineMetric):
     `compute(..., average=...)` says of which class: `binary` (the default) of class 1, `macro` the mean over the
     classes, `weighted` that mean by the number of references of each, `micro` of all decisions together. A class that
     is neither predicted nor present has 0.0.
+
+    Where a row can have several labels, `binary` and `micro` count the decisions on all labels together, `macro` is the
+    mean over labels, `weighted` that mean by how often each occurs.
     """
 
     _result_key = "f1"
     _value_type = "int64"
+    _takes_lists = True
     _description = "The harmonic mean of precision and recall: of class 1, or an average over classes."
 
     def _compute(self, predictions: Any, references: Any, average: str = "binary") -> dict[str, float]:
         if average not in _F1_AVERAGES:
             raise ValueError(f"average must be one of {list(_F1_AVERAGES)}, got {average!r}.")
-        labels, counts = _confusion(*_as_rows(predictions, references))
+        predicted, gold = _as_rows(predictions, references)
+        if gold.ndim > 1:
+            return {"f1": _f1_of_lists(predicted == 1, gold == 1, average)}
+        labels, counts = _confusion(predicted, gold)
         if average == "binary":
             if not set(labels) <= {0, 1}:
                 raise ValueError(
@@ -156,11 +186,73 @@ def load_metric(name: str) -> evaluate.EvaluationModule:
         ) from error
 
 
+def default_metrics(problem_type: str) -> list[str]:
+    """Return the names of the metrics that suit a problem type.
+
+    Args:
+        problem_type: One of `PROBLEM_TYPES`.
+
+    Returns:
+        Names for `load_metric`, the one to choose the best student by first.
+    """
+    return {REGRESSION: [Spearman._result_key, Pearson._result_key], MULTI_LABEL: [F1._result_key, "accuracy"]}.get(
+        problem_type, [Accuracy._result_key]
+    )
+
+
+def load_metrics(names: Sequence[str]) -> evaluate.EvaluationModule:
+    """Return several metrics as one.
+
+    Args:
+        names: Names for `load_metric`, one or more.
+
+    Returns:
+        The metric.
+    """
+    metrics = [load_metric(name) for name in names]
+    return metrics[0] if len(metrics) == 1 else evaluate.combine(metrics)
+
+
+def predictions_of(logits: np.ndarray, problem_type: str) -> np.ndarray:
+    """Return what logits predict.
+
+    Args:
+        logits: `(rows, num_labels)`.
+        problem_type: One of `PROBLEM_TYPES`.
+
+    Returns:
+        The position of the largest, `(rows,)`; or where a text can have several labels 1 for each that is more likely
+        than not and 0 for the others, `(rows, num_labels)`; or the number itself in regression, `(rows,)`.
+    """
+    if problem_type == REGRESSION:
+        return logits.reshape(len(logits), -1)[:, 0]
+    if problem_type == MULTI_LABEL:
+        return (logits >= 0).astype(np.int64)
+    return logits.argmax(axis=1)
+
+
+def agreement(predictions: np.ndarray, reference: np.ndarray) -> float:
+    """Tell how far two models predict the same.
+
+    Args:
+        predictions: What one predicts, as `predictions_of` gives it.
+        reference: What the other predicts.
+
+    Returns:
+        The share of rows with the same label, or with the same set of labels; of the numbers of a regression their
+        Pearson correlation.
+    """
+    if reference.dtype.kind == "f":
+        return _correlation(stats.pearsonr, predictions, reference)
+    return float((predictions == reference).reshape(len(reference), -1).all(axis=1).mean())
+
+
 def compute_metrics_for(metric: evaluate.EvaluationModule) -> Callable[[EvalPrediction], dict[str, float]]:
     """Return a function for a Trainer's `compute_metrics`.
 
-    Logits of width 1 are scores of a regression and are compared as they are; of wider logits the largest is the
-    predicted label. Rows whose label is -100 have no gold label and are left out.
+    Logits of width 1 are scores of a regression and are compared as they are. Of wider logits the largest is the
+    predicted label; or, if a row of the gold labels is a list of zeros and ones, all that are above zero are. Rows
+    whose label is -100 or NaN have no gold label and are left out.
 
     Args:
         metric: What to measure: a metric, or several from `evaluate.combine`.
@@ -174,17 +266,16 @@ def compute_metrics_for(metric: evaluate.EvaluationModule) -> Callable[[EvalPred
         if isinstance(logits, tuple):  # a model that also returns hidden states
             logits = logits[0]
         references = np.asarray(prediction.label_ids)
-        if references.ndim != 1:
-            raise ValueError(
-                f"The labels have the shape {references.shape}, but one label for each row is needed. "
-                "Write a compute_metrics of your own for several labels a row."
-            )
-        is_regression = logits.ndim == 1 or logits.shape[1] == 1
-        predictions = logits.reshape(-1) if is_regression else logits.argmax(axis=1)
-        labelled = references != _NO_LABEL
+        labelled = ((references != NO_LABEL) & ~np.isnan(references)).reshape(len(references), -1).all(axis=1)
         if not labelled.any():
             return {}
-        values = metric.compute(predictions=predictions[labelled], references=references[labelled])
+        logits, references = logits[labelled], references[labelled]
+        if logits.ndim == 1 or logits.shape[1] == 1:
+            problem_type, references = REGRESSION, references.reshape(-1)
+        else:
+            problem_type = SINGLE_LABEL if references.ndim == 1 else MULTI_LABEL
+            references = references.astype(np.int64)
+        values = metric.compute(predictions=predictions_of(logits, problem_type), references=references)
         return {name: float(value) for name, value in values.items()}
 
     return compute_metrics
@@ -208,6 +299,15 @@ def _confusion(predicted: np.ndarray, gold: np.ndarray) -> tuple[np.ndarray, np.
 def _f1_of_each(counts: np.ndarray) -> np.ndarray:
     # Every class of the counts occurs among the references or the predictions, so no denominator is 0.
     return 2 * counts.diagonal() / (counts.sum(axis=0) + counts.sum(axis=1))
+
+
+def _f1_of_lists(predicted: np.ndarray, gold: np.ndarray, average: str) -> float:
+    """Return the F1 where a row can have several labels: `(rows, num_labels)`."""
+    axis = None if average in ("binary", "micro") else 0
+    both, either = (predicted & gold).sum(axis=axis), predicted.sum(axis=axis) + gold.sum(axis=axis)
+    of_each = np.divide(2 * both, either, out=np.zeros(np.shape(both)), where=either > 0)
+    weights = gold.sum(axis=0) if average == "weighted" and gold.any() else None
+    return float(np.average(of_each, weights=weights))
 
 
 def _correlation(measure: Callable[..., Any], predicted: np.ndarray, gold: np.ndarray) -> float:

@@ -1,7 +1,6 @@
 """A `Trainer` that learns from a teacher's logits, stored in a column or given by a teacher in the loop."""
 
-import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,19 +21,25 @@ from hf_bilstm_distill.collation import (
     DistillationCollator,
     EpochLengthSampler,
     check_encoded,
+    check_evaluation,
     check_padding,
+    check_teacher_inputs,
     check_terms,
 )
-from hf_bilstm_distill.losses import distillation_loss, hard_label_loss, has_gold_label
-from hf_bilstm_distill.model_card import CardFacts, save_card, training_facts
+from hf_bilstm_distill.hub import prepare_repository, to_secret
+from hf_bilstm_distill.losses import distillation_loss, hard_label_loss, has_gold_label, problem_type_of
+from hf_bilstm_distill.metrics import agreement, predictions_of
+from hf_bilstm_distill.model_card import CardFacts, add_training, save_card
+from hf_bilstm_distill.problem_types import match_outputs
 from hf_bilstm_distill.training_args import ADADELTA, DistillationTrainingArguments
-from hf_bilstm_distill.transfer_set import TEACHER_LOGITS, match_labels
+from hf_bilstm_distill.transfer_set import REGRESSION, TEACHER_LOGITS
 
 logger = logging.get_logger(__name__)
 
 HARD_LOSS = "hard_label_loss"
 DISTILLATION_LOSS = "distillation_loss"
 AGREEMENT = "agreement_with_teacher"
+CORRELATION = "correlation_with_teacher"
 
 
 class DistillationTrainer(Trainer):
@@ -43,7 +48,10 @@ class DistillationTrainer(Trainer):
     Each of the two losses is the mean over the rows of a step that carry it: rows with a gold label, rows with
     logits of the teacher. A step is what one update of the weights sees, so the loss is the same however the step is
     spread over accumulated batches and processes. Both terms are logged beside the loss. Evaluation adds the share of
-    rows on which student and teacher choose the same label, and leaves out a value that its rows cannot give.
+    rows on which student and teacher choose the same label (where a row can have several, the same set of them; in a
+    regression it is their correlation), and leaves out a value that its rows cannot give.
+
+    A student whose configuration names no `problem_type` gets the one that its labels have.
 
     The teacher's logits stand in the column `teacher_logits` (float32, in the order of the student's labels; None or
     NaN in rows without), or, where there is no such column, come from `teacher_model`, which reads its own inputs (see
@@ -61,7 +69,7 @@ class DistillationTrainer(Trainer):
     Raises:
         ValueError: If the training set cannot teach: no logits, logits of the wrong width, not finite or all equal, no
             gold labels for an `alpha` above 0, labels or token ids out of range; or a padding token that differs
-            between tokenizer and student.
+            between tokenizer and student. If the metrics shall not see all logits at once.
         LabelMismatchError: If the labels of teacher and student differ.
 
     Source:
@@ -81,14 +89,13 @@ class DistillationTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         args = args or DistillationTrainingArguments()
-        if args.batch_eval_metrics:
-            raise ValueError("batch_eval_metrics=True is not supported: agreement is counted over all rows at once.")
+        check_evaluation(args, kwargs.get("preprocess_logits_for_metrics"))
         if kwargs.get("data_collator") is None and kwargs.get("processing_class") is not None:
             kwargs["data_collator"] = DistillationCollator(kwargs["processing_class"], teacher_tokenizer)
+        args.hub_token = to_secret(args.hub_token)
         super().__init__(model, args, **kwargs)
         self.args: DistillationTrainingArguments
         self.model_accepts_loss_kwargs = True  # what `loss_is_scaled_for_ga` says, for transformers before 5.23
-        self.distillation_loss = distillation_loss(args.distillation_loss, args.temperature)
         self._user_compute_metrics = self.compute_metrics
         self.compute_metrics = self._compute_metrics
         self.card_facts = CardFacts(model_name=Path(str(args.output_dir)).name)
@@ -97,12 +104,13 @@ class DistillationTrainer(Trainer):
 
         self.teacher_model = teacher_model
         if teacher_model is not None:
-            names = [self._student_config.id2label[index] for index in range(self._student_config.num_labels)]
-            teacher_config: Any = teacher_model.config
-            self._label_order = torch.tensor(match_labels(teacher_config.id2label, names), device=args.device)
+            self._label_order = torch.tensor(
+                match_outputs(teacher_model.config, self._student_config), device=args.device
+            )
             teacher_model.requires_grad_(False)
             teacher_model.eval().to(args.device)
         self._check_data()
+        self._settle_problem_type(None)
 
     # ---- the loss ----
 
@@ -154,6 +162,7 @@ class DistillationTrainer(Trainer):
             for name, values in inputs.items()
             if name not in (LABELS, TEACHER_LOGITS) and not name.startswith(TEACHER_PREFIX)
         }
+        self._settle_problem_type(inputs.get(LABELS))
         outputs = model(**student_inputs)
         terms = self._terms(outputs["logits"].float(), inputs.get(LABELS), self._teacher_logits(inputs), counts)
         loss = self._weighted(terms)
@@ -196,8 +205,7 @@ class DistillationTrainer(Trainer):
     def _hard_label_sum(self, logits: Tensor, labels: Tensor | None) -> Tensor:
         if labels is None:
             return logits.sum() * 0
-        problem_type = _problem_type(self._student_config, labels)
-        return hard_label_loss(logits, labels, problem_type, self.args.label_smoothing_factor).sum()
+        return hard_label_loss(logits, labels, self.problem_type, self.args.label_smoothing_factor).sum()
 
     def _distillation_sum(self, logits: Tensor, teacher_logits: Tensor | None) -> Tensor:
         if teacher_logits is None:
@@ -212,7 +220,7 @@ class DistillationTrainer(Trainer):
             stored = stored[:, :1].expand(-1, num_labels)  # the collator cannot know the width of what no row has
         if self.teacher_model is None or stored is not None:
             return stored
-        self._check_teacher_inputs(inputs, "The batch")
+        check_teacher_inputs(inputs, self.teacher_model.config, self._student_config, "The batch")
         own = {name.removeprefix(TEACHER_PREFIX): inputs[name] for name in TEACHER_INPUTS if name in inputs}
         if not own:  # the same vocabulary
             own = {name: inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in inputs}
@@ -276,11 +284,9 @@ class DistillationTrainer(Trainer):
             if gold.any():
                 metrics.update(self._user_compute_metrics(EvalPrediction(predictions[gold], labels[gold])))
         logits = targets.get(TEACHER_LOGITS)
-        if logits is not None and logits.shape[1] > 1:
-            known = ~np.isnan(logits).all(axis=1)
-            same = predictions.argmax(axis=1) == logits.argmax(axis=1)
-            if known.any():
-                metrics[AGREEMENT] = float(same[known].mean())
+        if logits is not None and (known := ~np.isnan(logits).all(axis=1)).any():
+            pair = [predictions_of(each[known], self.problem_type) for each in (predictions, logits)]
+            metrics[CORRELATION if self.problem_type == REGRESSION else AGREEMENT] = agreement(*pair)
         return metrics
 
     def _losses(self, predictions: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -352,17 +358,16 @@ class DistillationTrainer(Trainer):
             *args: Not used; `Trainer` has them for its own template.
             **kwargs: The same; but `language`, `license`, `dataset` and `finetuned_from` go into the card.
         """
-        if not self.is_world_process_zero():
-            return
-        given: dict[str, Any] = {
-            "language": kwargs.get("language"),
-            "license": kwargs.get("license"),
-            "teacher": kwargs.get("finetuned_from"),
-            "datasets": [kwargs["dataset"]] if isinstance(kwargs.get("dataset"), str) else kwargs.get("dataset"),
-        }
-        facts = dataclasses.replace(self.card_facts, **training_facts(self.args, self._student_config))
-        facts = dataclasses.replace(facts, **{name: value for name, value in given.items() if value is not None})
-        save_card(facts, str(self.args.output_dir))
+        if self.is_world_process_zero():
+            facts = add_training(self.card_facts, self.args, self._student_config, self.hub_model_id, kwargs)
+            save_card(facts, str(self.args.output_dir))
+
+    def init_hf_repo(self, *args: Any, **kwargs: Any) -> None:
+        """Create the repository on the Hub and the branch to push to; a card that was edited there is kept."""
+        super().init_hf_repo(*args, **kwargs)
+        if self.is_world_process_zero():
+            token = kwargs.get("token", *args[:1])
+            prepare_repository(str(self.hub_model_id), self.args, token)
 
     # ---- checks before the first step ----
 
@@ -376,24 +381,16 @@ class DistillationTrainer(Trainer):
         for name, dataset in {"train_dataset": self.train_dataset, **evaluation}.items():
             if isinstance(dataset, Dataset):  # a stream cannot be looked through
                 check_encoded(dataset, self._student_config, name)
-                self._check_teacher_inputs(dataset.column_names, name)
+                if self.teacher_model is not None:
+                    check_teacher_inputs(dataset.column_names, self.teacher_model.config, self._student_config, name)
         if isinstance(self.train_dataset, Dataset):
             check_terms(self.train_dataset, self.args.alpha, has_teacher=self.teacher_model is not None)
 
-    def _check_teacher_inputs(self, columns: Collection[str], name: str) -> None:
-        if self.teacher_model is None or TEACHER_LOGITS in columns:
-            return
-        teacher_size, student_size = self.teacher_model.config.vocab_size, self._student_config.vocab_size
-        if TEACHER_INPUTS[0] not in columns and teacher_size != student_size:
-            raise ValueError(
-                f"{name} has no inputs for the teacher, whose vocabulary ({teacher_size} tokens) is not the student's "
-                f"({student_size}). Pass teacher_tokenizer to encode()."
-            )
-
-
-def _problem_type(config: Any, labels: Tensor) -> str:
-    if config.problem_type is not None:
-        return config.problem_type
-    if config.num_labels == 1:
-        return "regression"
-    return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+    def _settle_problem_type(self, labels: Tensor | None) -> None:
+        config = self._student_config
+        self.problem_type = problem_type_of(config, labels)
+        if labels is not None or config.num_labels == 1:  # as transformers does; `pipeline` reads it
+            config.problem_type = self.problem_type
+        self.distillation_loss = distillation_loss(
+            self.args.distillation_loss, self.args.temperature, self.problem_type
+        )

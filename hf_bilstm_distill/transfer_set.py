@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow.compute as pc
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, LargeList, List
 from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
@@ -22,6 +22,15 @@ AUGMENTED = "augmented"
 
 NO_LABEL = -100
 """The label of a row without a gold label (torch's `ignore_index`)."""
+
+SINGLE_LABEL = "single_label_classification"
+MULTI_LABEL = "multi_label_classification"
+REGRESSION = "regression"
+PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
+"""What a label is, as `problem_type` of a configuration says it: one class, several ones, or a number."""
+
+
+_ROWS_A_LABEL = 10
 
 
 class LabelMismatchError(ValueError):
@@ -104,16 +113,32 @@ def label_names(dataset: Dataset) -> list[str] | None:
         dataset: A set with or without a column `label`.
 
     Returns:
-        The names in the set's order (a `ClassLabel`) or sorted (strings); None for numbers or no labels.
+        The names in the set's order (`ClassLabel`) or sorted (strings), those in lists too; None for numbers or no
+        labels.
     """
     if LABEL not in dataset.column_names:
         return None
     feature = dataset.features[LABEL]
+    is_list = isinstance(feature, List | LargeList)
+    feature = feature.feature if is_list else feature
     if isinstance(feature, ClassLabel):
         return list(feature.names)
-    if str(getattr(feature, "dtype", "")) in ("string", "large_string"):
-        return sorted({name for name in dataset[LABEL][:] if name})
+    if is_text(feature):
+        rows = dataset[LABEL][:] if is_list else [dataset[LABEL][:]]
+        return sorted({name for row in rows for name in row or [] if name})
     return None
+
+
+def is_text(feature: object) -> bool:
+    """Tell whether a column holds text.
+
+    Args:
+        feature: Its type, as `datasets` has it.
+
+    Returns:
+        Whether it does.
+    """
+    return str(getattr(feature, "dtype", "")) in ("string", "large_string")
 
 
 def find_label_order(
@@ -138,10 +163,16 @@ def find_label_order(
     if names is not None:
         return match_labels(teacher_labels, names)
     teacher_names = [teacher_labels[index] for index in sorted(teacher_labels)]
-    values = np.asarray(dataset[LABEL][:]) if LABEL in dataset.column_names else np.empty(0)
-    if values.ndim == 1 and np.issubdtype(values.dtype, np.integer):
-        found = np.unique(values[values != NO_LABEL])
-        if len(found) and not np.array_equal(found, np.arange(len(teacher_names))):
+    dtype = str(getattr(dataset.features.get(LABEL), "dtype", ""))
+    if "int" in dtype:
+        values = np.asarray(dataset.with_format("arrow")[LABEL][:].drop_null())
+        values = values[values != NO_LABEL]
+        found = np.unique(values)
+        is_outside = len(found) and (found[0] < 0 or found[-1] >= len(teacher_names))
+        # A few rows may lack a label by chance, and a rare one may be missing anywhere. But where the last labels
+        # never occur in many rows, the teacher is one of another task.
+        is_short = len(values) >= _ROWS_A_LABEL * len(teacher_names) and np.array_equal(found, np.arange(len(found)))
+        if is_outside or (is_short and len(found) < len(teacher_names)):
             raise LabelMismatchError(
                 f"The teacher has {len(teacher_names)} labels {teacher_names}, but the data has the labels "
                 f"{found.tolist()}. Both need the same; if the data's numbers stand for names, write the names."

@@ -31,10 +31,12 @@ def tensors() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(STUDENT), torch.from_numpy(TEACHER)
 
 
-@pytest.fixture(params=DISTILLATION_LOSSES)
+@pytest.fixture(params=[*DISTILLATION_LOSSES, "kl-several-labels"])
 def loss(request: pytest.FixtureRequest) -> DistillationLoss:
     """Each loss of the table, `kl` at a temperature at which a forgotten factor shows."""
-    return distillation_loss(request.param, temperature=2.0)
+    name, _, several = request.param.partition("-")
+    problem_type = "multi_label_classification" if several else "single_label_classification"
+    return distillation_loss(name, temperature=2.0, problem_type=problem_type)
 
 
 # ---- losses between logits ----
@@ -73,6 +75,27 @@ def test_kl_at_a_high_temperature_is_half_the_mse_of_centred_logits() -> None:
     expected = ((student - teacher) ** 2).mean(axis=1) / 2
     found = distillation_loss("kl", temperature=1e4)(*tensors())
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3)
+
+
+def test_kl_of_several_labels_a_row_by_hand() -> None:
+    """Labels that do not exclude each other would share one softmax."""
+    student, teacher = (torch.tensor([[0.5, 0.25], [p, 0.5]], dtype=torch.float64).logit() for p in (0.9, 0.2))
+    student[0], teacher[0] = student[0] * 2, torch.tensor([0.8, 0.5], dtype=torch.float64).logit() * 2
+    teacher[1] *= 2
+    student[1] *= 2
+    loss = distillation_loss("kl", 2.0, "multi_label_classification")
+
+    def divergence(p: float, q: float) -> float:
+        return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+
+    expected = [4 * (divergence(0.8, 0.5) + divergence(0.5, 0.25)) / 2, 4 * (divergence(0.2, 0.9) + 0) / 2]
+    assert loss(student, teacher).tolist() == pytest.approx(expected, rel=1e-9)
+
+
+def test_kl_of_a_regression_is_refused() -> None:
+    """Scores have no probabilities: the loss would be zero whatever the student says."""
+    with pytest.raises(ValueError, match="a regression has none"):
+        distillation_loss("kl", 3.0, "regression")
 
 
 def test_mse_ignores_the_temperature() -> None:

@@ -15,8 +15,12 @@ from hf_bilstm_distill.metrics import (
     MatthewsCorrelation,
     Pearson,
     Spearman,
+    agreement,
     compute_metrics_for,
+    default_metrics,
     load_metric,
+    load_metrics,
+    predictions_of,
 )
 
 NAMES = ["accuracy", "f1", "matthews_correlation", "pearsonr", "spearmanr"]
@@ -223,7 +227,48 @@ def test_a_trainer_gets_the_correlation_of_regression_scores(shape):
     }
 
 
-def test_several_labels_a_row_are_refused():
-    prediction = EvalPrediction(predictions=np.zeros((2, 3)), label_ids=np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
-        compute_metrics_for(load_metric("accuracy"))(prediction)
+LOGITS = np.array([[2.0, -1, 0.5], [-1, -2, -3], [0.1, 3, -2], [-1, 1, 1]])
+GOLD = np.array([[1.0, 0, 1], [0, 0, 1], [np.nan] * 3, [0, 1, 0]])  # the third row has no gold label
+
+
+def test_several_labels_a_row_by_hand():
+    """The largest logit would be taken for the only label, or a row without gold labels for one without labels."""
+    found = compute_metrics_for(load_metrics(["accuracy", "f1"]))(EvalPrediction(LOGITS, GOLD))
+    # predicted 101, 000, -, 011 for 101, 001, -, 010: one row of three is right; 3 of 4 given labels, 3 of 4 gold ones
+    assert found == {"accuracy": pytest.approx(1 / 3), "f1": pytest.approx(2 * 3 / (4 + 4))}
+
+
+@pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
+def test_f1_of_several_labels_a_row_equals_scikit_learn(average):
+    """One label would count more or less than another."""
+    generator = np.random.default_rng(3)
+    predicted, gold = generator.integers(0, 2, (2, 40, 5))
+    gold[:, 4] = 0  # a label that never occurs
+    expected = sklearn_metrics.f1_score(gold, predicted, average=average, zero_division=0)
+    found = load_metric("f1").compute(predictions=predicted, references=gold, average=average)
+    assert found["f1"] == pytest.approx(expected)
+    assert load_metric("accuracy").compute(predictions=predicted, references=gold)["accuracy"] == pytest.approx(
+        sklearn_metrics.accuracy_score(gold, predicted)
+    )
+
+
+def test_agreement_by_hand():
+    """Two models would agree by their largest logits where these say nothing."""
+    one = np.array([[2.0, 1.0], [-1.0, -2.0], [1.0, -1.0]])
+    other = np.array([[3.0, -1.0], [-5.0, -1.0], [0.5, -0.5]])
+    by_type = {
+        problem_type: agreement(predictions_of(one, problem_type), predictions_of(other, problem_type))
+        for problem_type in ("single_label_classification", "multi_label_classification")
+    }
+    assert by_type["single_label_classification"] == pytest.approx(2 / 3)  # rows 0 and 2
+    assert by_type["multi_label_classification"] == pytest.approx(2 / 3)  # rows 1 (no label) and 2
+    scores = [predictions_of(np.array(each)[:, None], "regression") for each in ([1.0, 2, 4], [2.0, 1, 3])]
+    assert agreement(*scores) == pytest.approx(np.corrcoef([1, 2, 4], [2, 1, 3])[0, 1])
+    assert np.isnan(agreement(scores[0], np.ones(3)))
+
+
+def test_each_problem_type_has_metrics_of_its_own():
+    """A regression would be measured by the share of scores that are equal to the last digit."""
+    assert default_metrics("regression") == ["spearmanr", "pearsonr"]
+    assert default_metrics("multi_label_classification") == ["f1", "accuracy"]
+    assert default_metrics("single_label_classification") == ["accuracy"]

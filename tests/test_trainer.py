@@ -788,10 +788,26 @@ def test_padding_tokens_that_differ(
         make_trainer(encoded, model=make_student(tokenizer, pad_token_id=1))
 
 
-def test_batch_eval_metrics(make_trainer: MakeTrainer, encoded: Dataset) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch_eval_metrics", True), ("eval_do_concat_batches", False)], ids=["batch", "no-concat"]
+)
+def test_evaluation_in_parts(make_trainer: MakeTrainer, encoded: Dataset, name: str, value: bool) -> None:
     """Agreement over the last batch is shown as that over all rows."""
-    with pytest.raises(ValueError, match="batch_eval_metrics=True is not supported: agreement is counted"):
-        make_trainer(encoded, batch_eval_metrics=True)
+    with pytest.raises(ValueError, match=f"{name}={value} is not supported: agreement and losses"):
+        make_trainer(encoded, **{name: value})
+
+
+def test_logits_that_are_replaced_before_they_are_measured(
+    encoded: Dataset, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """The loss of an evaluation is computed from class numbers, or crashes after an epoch."""
+    with pytest.raises(ValueError, match="preprocess_logits_for_metrics is not supported"):
+        DistillationTrainer(
+            make_student(tokenizer),
+            DistillationTrainingArguments(output_dir=str(tmp_path), use_cpu=True),
+            train_dataset=encoded,
+            preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(dim=-1),
+        )
 
 
 def test_rows_that_teach_nothing_are_told(
@@ -878,7 +894,11 @@ def test_regression(make_trainer: MakeTrainer, texts: Dataset, tokenizer: PreTra
     after = trainer.evaluate()
     assert after["eval_loss"] < 0.1 * before["eval_loss"]
     assert "eval_agreement_with_teacher" not in after
+    assert student.config.problem_type == "regression"  # else `pipeline` gives a sigmoid of the score
     output = trainer.predict(dataset)
+    teacher = np.array(dataset["teacher_logits"])[:, 0]
+    correlation = np.corrcoef(output.predictions[:, 0], teacher)[0, 1]
+    assert after["eval_correlation_with_teacher"] == pytest.approx(correlation, abs=1e-5)
     np.testing.assert_allclose(output.label_ids, target, rtol=1e-6)
     assert np.corrcoef(output.predictions[:, 0], target)[0, 1] > 0.95
 
@@ -893,9 +913,61 @@ def test_several_labels_a_row(make_trainer: MakeTrainer, encoded: Dataset, token
     trained(trainer)
     (entry,) = training_logs(trainer)
     assert entry["loss"] == pytest.approx(np.nanmean(losses), rel=1e-4)
+    assert trainer.model.config.problem_type == "multi_label_classification"  # else `pipeline` gives a softmax
+
+
+def test_a_teacher_of_several_labels_a_row(
+    make_trainer: MakeTrainer, encoded: Dataset, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Labels that do not exclude each other are softened together, or agreement looks at the largest alone."""
+    student = make_student(tokenizer, problem_type="multi_label_classification")
+    logits = logits_of(copy.deepcopy(student), encoded, tokenizer)
+    teacher = np.random.default_rng(1).normal(size=logits.shape)
+    dataset = changed(encoded, teacher_logits=teacher.tolist()).remove_columns("labels")
+    trainer = make_trainer(dataset, model=student, eval_dataset=dataset, distillation_loss="kl", temperature=2.0)
+    found = trainer.evaluate()
+    p, q = (1 / (1 + np.exp(-each / 2)) for each in (teacher, logits))
+    divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    assert found["eval_loss"] == pytest.approx(4 * divergence.mean(), rel=1e-3)
+    pairs = zip(logits, teacher, strict=True)
+    same_set = [set(np.flatnonzero(one > 0)) == set(np.flatnonzero(other > 0)) for one, other in pairs]
+    assert 0 < np.mean(same_set) < np.mean(logits.argmax(axis=1) == teacher.argmax(axis=1))
+    assert found["eval_agreement_with_teacher"] == pytest.approx(np.mean(same_set))
+
+
+def test_a_regression_has_no_divergence(
+    make_trainer: MakeTrainer, encoded: Dataset, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """A softmax over one score is always 1: the student learns nothing, and the loss is zero."""
+    student = make_student(tokenizer, num_labels=1, id2label={0: "length"}, label2id={"length": 0})
+    scored = changed(encoded, teacher_logits=[[float(row)] for row in range(48)]).remove_columns("labels")
+    with pytest.raises(ValueError, match="a regression has none"):
+        make_trainer(scored, model=student, distillation_loss="kl", temperature=2.0)
+
+
+def test_a_teacher_in_the_loop_of_another_problem_type(
+    make_trainer: MakeTrainer,
+    encoded: Dataset,
+    tokenizer: PreTrainedTokenizerFast,
+    teacher_model: BertForSequenceClassification,
+) -> None:
+    """Independent logits are learned as if they excluded each other."""
+    teacher = copy.deepcopy(teacher_model)
+    teacher.config.problem_type = "multi_label_classification"
+    student = make_student(tokenizer, problem_type="single_label_classification")
+    with pytest.raises(ValueError, match="'multi_label_classification', the student's 'single_label_classification'"):
+        make_trainer(encoded, model=student, teacher_model=teacher)
 
 
 # ---- pairs ----
+
+
+def test_a_siamese_student_without_second_sentences(
+    make_trainer: MakeTrainer, encoded: Dataset, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """It would learn to compare each text with nothing."""
+    with pytest.raises(ValueError, match="train_dataset has no second sentences"):
+        make_trainer(encoded, model=make_student(tokenizer, is_pair=True))
 
 
 def test_pairs_keep_their_two_sentences(

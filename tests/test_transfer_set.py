@@ -1,5 +1,7 @@
 """The checks of a transfer set and the matching of labels."""
 
+import re
+
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
@@ -58,10 +60,27 @@ def test_the_order_follows_the_data_whatever_form_its_labels_have() -> None:
     assert find_label_order(Dataset.from_dict({"text": ["a"]}), TEACHER) == [0, 1, 2]
 
 
-def test_numbers_that_do_not_fit_the_teacher_are_refused() -> None:
-    """A teacher of three labels would be distilled on data with two."""
-    with pytest.raises(LabelMismatchError, match=r"3 labels .* \[0, 1\]"):
-        find_label_order(Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}), TEACHER)
+@pytest.mark.parametrize("labels", [[0, 1] * 20, [0, 3], [-1, 2]], ids=["never-the-last", "too-high", "below-zero"])
+def test_numbers_that_do_not_fit_the_teacher_are_refused(labels: list[int]) -> None:
+    """A teacher of three labels would be distilled on data with two, or with others."""
+    with pytest.raises(LabelMismatchError, match=rf"3 labels .* {re.escape(str(sorted(set(labels))))}"):
+        find_label_order(Dataset.from_dict({"text": ["a"] * len(labels), "label": labels}), TEACHER)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [2], [0, 2] * 20, [-100, None]], ids=["few", "one", "rare", "none"])
+def test_a_set_may_lack_labels_by_chance(labels: list[int | None]) -> None:
+    """Of a hundred labels, a small validation set never has all."""
+    assert find_label_order(Dataset.from_dict({"text": ["a"] * len(labels), "label": labels}), TEACHER) == [0, 1, 2]
+
+
+def test_lists_have_names_too() -> None:
+    """Labels in lists would be numbered in another order than the teacher's, or crash."""
+    rows = Dataset.from_dict({"text": ["a", "b", "c"], "label": [["neutral"], [], ["positive", "negative", "neutral"]]})
+    assert label_names(rows) == ["negative", "neutral", "positive"]
+    assert find_label_order(rows, {0: "positive", 1: "neutral", 2: "negative"}) == [2, 1, 0]
+    numbers = Dataset.from_dict({"text": ["a", "b"], "label": [[0.0, 1.0, 0.0], None]})
+    assert label_names(numbers) is None
+    assert find_label_order(numbers, TEACHER) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("order", [[0, 1], [0, 1, 1], [1, 2, 3]], ids=["short", "twice", "from-one"])

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceCl
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_bilstm import BiLSTMConfig
-from .recurrence import Recurrence
+from .recurrence import Projection, Recurrence
 
 
 class FrozenEmbedding(nn.Module):
@@ -199,8 +199,11 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         )
         bias = bias_1 + 1 * bias_2  # a mere sum gives both one gradient in memory, and clipping scales it twice
         distinct, place = tokens.unique(return_inverse=True)
-        gates = nn.functional.linear(self._embed(distinct), from_input.flatten(end_dim=1), bias.flatten())
-        gates = gates.view(2 * len(distinct), -1)
+        if torch.is_autocast_enabled(tokens.device.type):
+            gates = nn.functional.linear(self._embed(distinct), from_input.flatten(end_dim=1))
+        else:
+            gates = cast(Tensor, Projection.apply(self._embed(distinct), from_input.flatten(end_dim=1)))
+        gates = (gates + bias.flatten()).view(2 * len(distinct), -1)
         row = torch.empty(2, len(tokens), dtype=torch.long)
         row[0, forward] = 2 * place
         row[1, backward] = 2 * place + 1
@@ -295,8 +298,38 @@ class BiLSTMForSequenceClassification(BiLSTMPreTrainedModel):
         Returns:
             `(batch, num_labels)`.
         """
-        logits: Tensor = self.classifier(self.dropout(torch.relu(self.hidden(pooled))))
-        return logits
+        return self._classify_hidden(self.hidden(pooled))
+
+    def classify_pairs(self, h1: Tensor, h2: Tensor) -> Tensor:
+        """Give the logits of pairs from the vectors of their sentences, as `forward` would give them.
+
+        One sentence against many costs less than as many pairs: a part of the fully connected layer reads the first
+        sentence alone, a part the second, and the part that reads their product is linear in each.
+
+        Args:
+            h1: Vectors of the first sentences, `(batch, 2 * hidden)`, or of one for all, `(1, 2 * hidden)`: the second
+                result of the encoder's `encode`.
+            h2: Vectors of the second sentences, in the same way.
+
+        Returns:
+            `(batch, num_labels)`.
+
+        Raises:
+            ValueError: If the student is not siamese.
+        """
+        if not self.config.is_pair:
+            raise ValueError("is_pair is False: this student reads single texts, and has no layers for pairs.")
+        if len(h1) > 1 and len(h2) > 1:
+            return self.classify(compare_sentences(h1, h2))
+        one, many = (h1, h2) if len(h1) == 1 else (h2, h1)
+        of_first, of_second, of_product, of_difference = self.hidden.weight.chunk(4, dim=1)
+        of_one, of_many = (of_first, of_second) if len(h1) == 1 else (of_second, of_first)
+        hidden = nn.functional.linear(many, of_many + one * of_product)
+        hidden = hidden + nn.functional.linear((many - one).abs(), of_difference)
+        return self._classify_hidden(hidden + nn.functional.linear(one, of_one, self.hidden.bias))
+
+    def _classify_hidden(self, hidden: Tensor) -> Tensor:
+        return cast(Tensor, self.classifier(self.dropout(torch.relu(hidden))))
 
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(

@@ -294,6 +294,33 @@ def test_swapping_the_sentences_swaps_their_encodings(encoder: BiLSTMModel) -> N
     assert not torch.allclose(h1, h2, atol=1e-2)
 
 
+@pytest.mark.parametrize("single", [None, 0, 1], ids=["pairs", "one-first", "one-second"])
+def test_vectors_of_sentences_give_the_logits_of_their_pairs(single: int | None) -> None:
+    """A student that compares stored vectors would answer other things than one that reads the pairs."""
+    torch.manual_seed(0)
+    config = BiLSTMConfig(vocab_size=50, embedding_dim=8, lstm_hidden_size=6, fc_size=5, is_pair=True, num_labels=3)
+    student = BiLSTMForSequenceClassification(config).eval()
+    for parameter in student.parameters():
+        torch.nn.init.uniform_(parameter, -0.7, 0.7)
+    sides = list(torch.randint(1, 50, (2, 7, 4)))
+    if single is not None:
+        sides[single] = sides[single][:1].expand(7, 4)
+    types = torch.tensor([[0] * 4 + [1] * 4]).expand(7, 8)
+    with torch.no_grad():
+        expected = student(torch.cat(sides, dim=1), token_type_ids=types).logits
+        vectors = [student.bilstm.encode(side, torch.ones_like(side))[1] for side in sides]
+        if single is not None:
+            vectors[single] = vectors[single][:1]
+        torch.testing.assert_close(student.classify_pairs(*vectors), expected, atol=1e-5, rtol=0)
+
+
+def test_a_student_of_single_texts_classifies_no_pairs() -> None:
+    """Vectors would be cut to pieces by layers that were made for one sentence."""
+    student = BiLSTMForSequenceClassification(BiLSTMConfig(vocab_size=50, lstm_hidden_size=6))
+    with pytest.raises(ValueError, match="is_pair is False"):
+        student.classify_pairs(torch.zeros(1, 12), torch.zeros(1, 12))
+
+
 @pytest.mark.parametrize("kind", ["pair", "multichannel-pair"])
 def test_a_pair_may_lack_a_sentence(student: PreTrainedModel) -> None:
     """A crash, or another result, when a pair's student gets one text."""
