@@ -103,6 +103,7 @@ def main() -> None:
     if training.push_to_hub:
         with one_line_errors():
             push(trainer)
+    PartialState().destroy_process_group()
 
 
 def check_not_pushed(run: RunArguments, output_dir: Path) -> None:

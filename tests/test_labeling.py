@@ -202,6 +202,7 @@ class Logging(TextClassifier):
 rows = Dataset.from_json(sys.argv[2])
 labelled = label_with_teacher(rows, Logging.from_pretrained(sys.argv[1], device="cpu"), cache_dir=sys.argv[3])
 np.save(sys.argv[5], np.array(labelled["teacher_logits"][:], dtype=np.float32))
+PartialState().destroy_process_group()
 """
 
 
