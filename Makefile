@@ -34,6 +34,7 @@ bench: .venv/bench $(TEXTS)  ## Run the benchmarks, on the demo or on TEXTS=, VA
 	$(BIN)/python benchmarks/taggers.py --texts $(TEXTS)
 	$(BIN)/python benchmarks/augmentation.py --texts $(TEXTS)
 	$(BIN)/python benchmarks/labeling.py --texts $(TEXTS) --teacher $(TEACHER)
+	$(BIN)/python benchmarks/pairs.py --texts $(TEXTS) --teacher $(TEACHER)
 	$(BIN)/python benchmarks/training.py --texts $(TEXTS) --teacher $(TEACHER)
 	$(BIN)/python benchmarks/inference.py --texts $(VALIDATION) --teacher $(TEACHER) --student $(STUDENT)
 
