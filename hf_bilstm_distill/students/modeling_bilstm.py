@@ -199,6 +199,7 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         )
         bias = bias_1 + 1 * bias_2  # a mere sum gives both one gradient in memory, and clipping scales it twice
         distinct, place = tokens.unique(return_inverse=True)
+        distinct = nn.functional.pad(distinct, (0, -len(distinct) % 128), value=self.config.pad_token_id)  # few shapes
         if torch.is_autocast_enabled(tokens.device.type):
             gates = nn.functional.linear(self._embed(distinct), from_input.flatten(end_dim=1))
         else:

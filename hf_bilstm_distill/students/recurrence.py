@@ -6,12 +6,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_MAX_SENTENCES = (
+    256  # a step has any number of sentences up to that of the batch, and each is a shape in three products
+)
+
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply two matrices outside autograd, in the type of the right one.
 
     For float32 on a CPU torch calls MKL, which on chips that are not Intel's is half as fast as oneDNN. The operator is
-    the one that `torch.compile` puts in the place of a linear layer; the results differ by rounding only.
+    the one that `torch.compile` puts in the place of a linear layer; the results differ by rounding only. oneDNN writes
+    a program for each new shape, which takes up to a millisecond, and keeps a thousand of them: callers see to it that
+    there are fewer.
 
     Args:
         left: `(n, k)`.
@@ -26,8 +32,12 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return left @ right
 
 
+def _plain_product(left: Tensor, right: Tensor) -> Tensor:
+    return left.to(right.dtype) @ right
+
+
 class Projection(torch.autograd.Function):
-    """A linear layer whose three products are `product`."""
+    """A linear layer whose three products are `product`: for inputs whose number of rows takes few values."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor) -> Tensor:
@@ -84,6 +94,7 @@ class Recurrence(torch.autograd.Function):
         Returns:
             `(2, tokens, hidden)`, in the type of `gates`.
         """
+        multiply = product if num_alive[0] <= _MAX_SENTENCES else _plain_product
         hidden_size = recurrent.shape[1]
         states = gates.new_empty(2, gates.shape[1], hidden_size)
         state = cell = gates.new_zeros(2, num_alive[0], hidden_size)
@@ -94,7 +105,7 @@ class Recurrence(torch.autograd.Function):
             gate = gate.clone()
             if step > 0:
                 for direction in (0, 1):
-                    gate[direction] += product(state[direction, :alive], recurrent[direction])
+                    gate[direction] += multiply(state[direction, :alive], recurrent[direction])
             gate[..., 2 * hidden_size : 3 * hidden_size].mul_(2)
             write, keep, candidate, show = gate.sigmoid_().chunk(4, dim=-1)
             candidate.mul_(2).sub_(1)
@@ -122,6 +133,7 @@ class Recurrence(torch.autograd.Function):
             The gradients of `gates` and of `recurrent`.
         """
         (d_states,) = gradients
+        multiply = product if ctx.num_alive[0] <= _MAX_SENTENCES else _plain_product
         recurrent, states, *kept = ctx.saved_tensors
         d_gates = states.new_empty(2, states.shape[1], 4 * recurrent.shape[1])
         d_recurrent = torch.zeros_like(recurrent)
@@ -149,6 +161,6 @@ class Recurrence(torch.autograd.Function):
                 before = end - ctx.num_alive[step - 1]
                 for direction in (0, 1):
                     state, weights = states[direction, before : before + alive], recurrent[direction]
-                    d_state[direction, :alive] = product(d_gate[direction], weights.T)
-                    d_recurrent[direction] += product(state.T, d_gate[direction].to(weights.dtype))
+                    d_state[direction, :alive] = multiply(d_gate[direction], weights.T)
+                    d_recurrent[direction] += multiply(state.T, d_gate[direction].to(weights.dtype))
         return d_gates, d_recurrent, None
