@@ -26,6 +26,7 @@ logger = logging.get_logger(__name__)
 
 _TEXTS_AT_ONCE = 16_384  # tokens of so many texts are in memory at a time
 _LARGEST_TABLE = 2**30
+_FEWEST_TEXTS = 16  # of fewer, the calls of a step cost more than its products, and `nn.LSTM` makes one call
 # With padding. On a CPU larger batches leave the cache, and leave more padding; on a GPU smaller ones waste calls.
 _TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16_384}
 _TOKENS_TO_LAY_OUT = 2048  # of fewer, oneDNN saves less than its own layout of the weights costs
@@ -194,6 +195,8 @@ class TextClassifier:
         """
         student = self.model
         if not isinstance(student, BiLSTMForSequenceClassification) or student.device.type != "cpu":
+            return None
+        if len(encoded["input_ids"]) < _FEWEST_TEXTS:
             return None
         if self._folded is not None and self._folded.is_current:
             return self._folded
