@@ -27,9 +27,9 @@ from typing import Any
 import nlpaug.augmenter.word as naw
 from datasets import Dataset, disable_progress_bars, load_from_disk
 
-from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
-from hf_bilstm_distill.taggers import load_tagger, tag_words
-from hf_bilstm_distill.words import split_words
+from hf_bilstm_distill.augmentation.sets import HeuristicAugmenter, augment
+from hf_bilstm_distill.augmentation.taggers import load_tagger, tag_words
+from hf_bilstm_distill.augmentation.words import split_words
 
 P_MASK, P_POS, P_NGRAM, MASK = 0.1, 0.1, 0.25, "[MASK]"
 MEBIBYTE = 2**20

@@ -18,8 +18,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from hf_bilstm_distill.taggers import Tagger, load_tagger, tag_words
-from hf_bilstm_distill.words import split_words
+from hf_bilstm_distill.augmentation.taggers import Tagger, load_tagger, tag_words
+from hf_bilstm_distill.augmentation.words import split_words
 
 KINDS = {"NN": "noun", "VB": "verb", "JJ": "adjective", "RB": "adverb"}
 CONTENT = set(KINDS.values())

@@ -6,6 +6,7 @@ python examples/run_distill.py examples/configs/sst2.yaml --seed 1  # settings f
 accelerate launch examples/run_distill.py ...                       # several GPUs
 """
 
+import atexit
 import dataclasses
 import logging
 from importlib.util import find_spec
@@ -29,9 +30,9 @@ from hf_bilstm_distill import (
     TextClassifier,
     augment,
     check_push,
-    compare,
     compute_metrics_for,
     default_metrics,
+    distillation_report,
     encode,
     include_code,
     initialize_embeddings,
@@ -58,6 +59,7 @@ CACHE = "_cache"  # not pushed to the Hub, like all that begins with an undersco
 def main() -> None:
     """Distil a teacher, and say what was gained and lost."""
     run, training = read_arguments()
+    atexit.register(PartialState().destroy_process_group)  # threads it leaves running can abort a process that ends
     output_dir = Path(str(training.output_dir))
 
     with one_line_errors():
@@ -94,7 +96,7 @@ def main() -> None:
         models = {name: model for name, model in models.items() if model is not None}
         if run.baseline and problem_type == "single_label_classification" and find_spec("sklearn"):
             models["tf-idf"] = train_tfidf(texts["train"], num_labels=len(names))
-        report = compare(models, held_out["test"], metric, task=run.task, label_names=names)
+        report = distillation_report(models, held_out["test"], metric, task=run.task, label_names=names)
         report.save(output_dir)
         trainer.card_facts = card_facts(run, transfer_set, table, report)
         trainer.create_model_card()
@@ -103,7 +105,6 @@ def main() -> None:
     if training.push_to_hub:
         with one_line_errors():
             push(trainer)
-    PartialState().destroy_process_group()
 
 
 def check_not_pushed(run: RunArguments, output_dir: Path) -> None:

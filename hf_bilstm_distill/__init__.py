@@ -9,7 +9,7 @@ from importlib.util import find_spec as _find_spec
 from hf_bilstm_distill.predictor import OnnxTextClassifier
 
 if _find_spec("torch") and _find_spec("transformers"):
-    from hf_bilstm_distill.augmentation import HeuristicAugmenter, RowAugmenter, augment
+    from hf_bilstm_distill.augmentation import HeuristicAugmenter, RowAugmenter, augment, load_tagger
     from hf_bilstm_distill.collation import DistillationCollator, encode
     from hf_bilstm_distill.command_line import last_checkpoint, one_line_errors, parse_arguments
     from hf_bilstm_distill.embeddings import (
@@ -37,13 +37,11 @@ if _find_spec("torch") and _find_spec("transformers"):
         load_metrics,
     )
     from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
-    from hf_bilstm_distill.model_report import ModelReport
     from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
     from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
-    from hf_bilstm_distill.report import Report, compare
+    from hf_bilstm_distill.report import ModelReport, Report, distillation_report
     from hf_bilstm_distill.sharing import check_push, include_code, push
     from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
-    from hf_bilstm_distill.taggers import load_tagger
     from hf_bilstm_distill.teachers import (
         CallableTeacher,
         average_teachers,
@@ -106,9 +104,9 @@ __all__ = [
     "average_teachers",
     "check_agreement",
     "check_push",
-    "compare",
     "compute_metrics_for",
     "default_metrics",
+    "distillation_report",
     "encode",
     "export_onnx",
     "find_label_order",

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 from transformers import EvalPrediction
 
-from hf_bilstm_distill.transfer_set import MULTI_LABEL, NO_LABEL, REGRESSION, SINGLE_LABEL
+from hf_bilstm_distill.transfer_set import MULTI_LABEL, REGRESSION, SINGLE_LABEL, has_gold
 
 _F1_AVERAGES = ("binary", "micro", "macro", "weighted")
 
@@ -266,7 +266,7 @@ def compute_metrics_for(metric: evaluate.EvaluationModule) -> Callable[[EvalPred
         if isinstance(logits, tuple):  # a model that also returns hidden states
             logits = logits[0]
         references = np.asarray(prediction.label_ids)
-        labelled = ((references != NO_LABEL) & ~np.isnan(references)).reshape(len(references), -1).all(axis=1)
+        labelled = has_gold(references)
         if not labelled.any():
             return {}
         logits, references = logits[labelled], references[labelled]

@@ -16,10 +16,11 @@ from nlpaug import Augmenter
 from nlpaug.flow import Pipeline
 from nlpaug.util import Action, Method
 
-from hf_bilstm_distill.optional_labels import no_label
-from hf_bilstm_distill.taggers import Tagger, load_tagger, tag_words
-from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, TEACHER_LOGITS, TEXT, TEXT_PAIR, check_texts, text_columns
-from hf_bilstm_distill.words import split_words
+from hf_bilstm_distill.augmentation.heuristic_augmenter import check_columns
+from hf_bilstm_distill.augmentation.optional_labels import no_label
+from hf_bilstm_distill.augmentation.taggers import Tagger, load_tagger, tag_words
+from hf_bilstm_distill.augmentation.words import split_words
+from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, TEXT, TEXT_PAIR, check_texts, text_columns
 
 _MAX_NGRAM = 5
 
@@ -280,9 +281,7 @@ class NlpaugTransform:
             RuntimeError: If the augmenter fails on a row, or makes something else than text of it.
             ValueError: If the rows are copies already, or hold logits, which copies cannot have.
         """
-        for column in (AUGMENTED, TEACHER_LOGITS):
-            if column in batch:
-                raise ValueError(f"The set has a column {column!r}, which copies cannot take over. Remove it first.")
+        check_columns(batch)
         columns = [column for column in (TEXT, TEXT_PAIR) if column in batch]
         rows = zip(*(batch[column] for column in columns), strict=True)
         with _generators_put_back():

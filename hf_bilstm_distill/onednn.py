@@ -6,13 +6,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from hf_bilstm_distill.students.recurrence import is_for_onednn
+
 
 @contextmanager
 def linear_layers_in_onednn(model: nn.Module) -> Iterator[None]:
     """Let oneDNN compute a model's linear layers while the block runs, for inference in float32 on a CPU.
 
-    torch leaves these products to MKL, which on chips that are not Intel's is half as fast. The results differ by
-    rounding only. The weights are copied into oneDNN's layout first, which costs about as much as to run 100 tokens.
+    On some chips it is twice as fast as MKL, which torch takes (see `is_for_onednn`). The results differ by rounding
+    only. The weights are copied into oneDNN's layout first, which costs about as much as to run 100 tokens.
 
     Args:
         model: Any model. Layers on another device or in another type, and subclasses of `Linear`, stay as they are.
@@ -20,7 +22,7 @@ def linear_layers_in_onednn(model: nn.Module) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    layers = [module for module in model.modules() if type(module) is nn.Linear and _can_run(module.weight)]
+    layers = [module for module in model.modules() if type(module) is nn.Linear and is_for_onednn(module.weight)]
     for layer in layers:
         vars(layer)["forward"] = _in_onednn(layer)
     try:
@@ -28,10 +30,6 @@ def linear_layers_in_onednn(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             del vars(layer)["forward"]
-
-
-def _can_run(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
 
 def _in_onednn(layer: nn.Linear) -> Callable[[Tensor], Tensor]:

@@ -231,6 +231,19 @@ def check_agreement(gold_labels: np.ndarray, teacher_logits: np.ndarray, label_n
         )
 
 
+def has_gold(gold: np.ndarray) -> np.ndarray:
+    """Return which rows have a gold label: neither -100 nor NaN, nor a list with one of these.
+
+    Args:
+        gold: Gold labels `(rows,)`, or `(rows, num_labels)` where a text can have several.
+
+    Returns:
+        `(rows,)`.
+    """
+    is_missing = (gold == NO_LABEL) | np.isnan(gold)
+    return ~(is_missing if gold.ndim == 1 else is_missing.any(axis=1))
+
+
 def logits_array(dataset: Dataset) -> np.ndarray:
     """Return the column of teacher logits as one array.
 

@@ -20,8 +20,8 @@ from scipy.stats import chisquare
 from torch.utils.data import DataLoader
 
 from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+from hf_bilstm_distill.augmentation.words import split_words
 from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, NO_LABEL, TEACHER_LOGITS, TEXT, TEXT_PAIR
-from hf_bilstm_distill.words import split_words
 
 MASK = "[MASK]"
 FILMS = [
@@ -559,7 +559,7 @@ def test_sets_without_texts_are_refused(columns: dict[str, list[Any]]) -> None:
 
 def test_numbers_of_copies_and_duplicates_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """No way to see why a set is smaller than n_iter times its rows."""
-    with caplog.at_level("INFO", logger="hf_bilstm_distill.augmentation"):
+    with caplog.at_level("INFO", logger="hf_bilstm_distill.augmentation.sets"):
         rows = augment(films(), HeuristicAugmenter(n_iter=5))
     duplicates = len(FILMS) * 6 - len(rows)
     assert f"Augmented 7 rows: 35 copies made, {duplicates} of them duplicates." in caplog.text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_bilstm_distill.deduplication import HashSet, hash_texts
+from hf_bilstm_distill.augmentation.deduplication import HashSet, hash_texts
 
 # The last of 64 bits and those between: hashes that want the same slot.
 HASHES = st.integers(0, 2**64 - 1) | st.integers(0, 5) | st.integers(2**64 - 5, 2**64 - 1)

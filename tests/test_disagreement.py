@@ -5,8 +5,8 @@ import pytest
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from hf_bilstm_distill.disagreement import disagreements, length_bands, unknown_tokens
-from hf_bilstm_distill.measuring import Predictions, from_logits
+from hf_bilstm_distill.report.disagreement import disagreements, length_bands, unknown_tokens
+from hf_bilstm_distill.report.measuring import Predictions, from_logits
 
 NAMES = ["bad", "good"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from hf_bilstm_distill.draws import are_below, draw, first_key, integers_below
+from hf_bilstm_distill.augmentation.draws import are_below, draw, first_key, integers_below
 
 NEVER = 1e-6  # seeds are fixed: a test that passes once passes always
 

@@ -271,11 +271,11 @@ def test_two_processes_give_the_column_of_one(
 
 
 FAILING = """
-import os, signal, sys
+import atexit, os, signal, sys
 from accelerate import PartialState
 from test_labeling import CountingTeacher, labeling, numbered
 
-PartialState(cpu=sys.argv[1] != "not joined")
+atexit.register(PartialState(cpu=sys.argv[1] != "not joined").destroy_process_group)
 labeling._TEXTS_PER_SHARD = 4
 class Failing(CountingTeacher):
     def logits(self, *texts):

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hf_bilstm_distill.model_report import ModelReport
-from hf_bilstm_distill.pictures import draw_pictures, headline
+from hf_bilstm_distill.report.model_report import ModelReport
+from hf_bilstm_distill.report.pictures import draw_pictures, headline
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -59,7 +59,7 @@ def words_of(svg):
 
 def boxes_of_labels(models, monkeypatch):
     """Draw, and return where the bold name and the facts of each label ended up, and the frame."""
-    from hf_bilstm_distill import pictures
+    from hf_bilstm_distill.report import pictures
 
     found = []
 

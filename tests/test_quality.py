@@ -6,9 +6,9 @@ import pytest
 from datasets import Features, Value
 from scipy import stats
 
-from hf_bilstm_distill.measuring import Predictions
 from hf_bilstm_distill.metrics import load_metric
-from hf_bilstm_distill.quality import (
+from hf_bilstm_distill.report.measuring import Predictions
+from hf_bilstm_distill.report.quality import (
     calibration,
     class_scores,
     confusion,

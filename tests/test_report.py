@@ -14,7 +14,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hf_bilstm_distill.metrics import load_metric
-from hf_bilstm_distill.report import ModelReport, Report, compare
+from hf_bilstm_distill.report import ModelReport, Report, distillation_report
 
 MODEL_KEYS = [
     "name",
@@ -93,7 +93,7 @@ def texts():
 
 def test_quality_and_agreement_are_those_counted_by_hand(texts):
     models = {"teacher": KeywordRule("good"), "student": KeywordRule("good", "great"), "baseline": KeywordRule("film")}
-    report = compare(models, texts, "accuracy", task="films")
+    report = distillation_report(models, texts, "accuracy", task="films")
     assert [model.metrics for model in report.models] == [
         {"accuracy": pytest.approx(4 / 6)},
         {"accuracy": pytest.approx(5 / 6)},
@@ -108,14 +108,14 @@ def test_quality_and_agreement_are_those_counted_by_hand(texts):
 
 def test_models_stay_in_the_order_they_were_given(texts):
     names = ["student", "baseline", "teacher", "another"]
-    report = compare({name: KeywordRule("good") for name in names}, texts, "accuracy", task="films")
+    report = distillation_report({name: KeywordRule("good") for name in names}, texts, "accuracy", task="films")
     assert [model.name for model in report.models] == names
 
 
 def test_rows_without_a_gold_label_count_for_agreement_alone(texts):
     some = texts.remove_columns("label").add_column("label", [1, -100, 0, -100, -100, -100])
     models = {"teacher": KeywordRule("good"), "student": KeywordRule("film")}
-    teacher, student = compare(models, some, "accuracy", task="films").models
+    teacher, student = distillation_report(models, some, "accuracy", task="films").models
     assert teacher.metrics == {"accuracy": pytest.approx(1 / 2)}
     assert student.metrics == {"accuracy": pytest.approx(2 / 2)}
     assert student.agreement_with_teacher == pytest.approx(3 / 6)
@@ -126,7 +126,7 @@ def test_texts_without_gold_labels_have_no_metrics(texts, how):
     unlabelled = texts.remove_columns("label")
     if how == "no label":
         unlabelled = unlabelled.add_column("label", [-100] * 6)
-    report = compare({"teacher": KeywordRule("good")}, unlabelled, "f1", task="films")
+    report = distillation_report({"teacher": KeywordRule("good")}, unlabelled, "f1", task="films")
     assert report.metric == "f1"
     assert report.models[0].metrics == {}
     assert report.models[0].agreement_with_teacher == 1.0
@@ -134,9 +134,9 @@ def test_texts_without_gold_labels_have_no_metrics(texts, how):
 
 def test_the_reference_may_have_another_name(texts):
     models = {"bert": KeywordRule("good"), "student": KeywordRule("film")}
-    report = compare(models, texts, "accuracy", task="films", reference="bert")
+    report = distillation_report(models, texts, "accuracy", task="films", reference="bert")
     assert [model.agreement_with_teacher for model in report.models] == [1.0, pytest.approx(0.5)]
-    report = compare(models, texts, "accuracy", task="films")
+    report = distillation_report(models, texts, "accuracy", task="films")
     assert [model.agreement_with_teacher for model in report.models] == [None, None]
 
 
@@ -149,22 +149,22 @@ def test_stored_logits_stand_for_a_teacher_that_is_not_there(texts):
     # Labels 1 0 1 0 0, and no logits for the last row, on which the rule says 1.
     logits = [[-1, 1], [1, -1], [-2, 5], [0.5, 0.4], [3, 0], [float("nan")] * 2]
     stored = with_logits(texts, logits)
-    (student,) = compare({"student": KeywordRule("film")}, stored, "accuracy", task="films").models
+    (student,) = distillation_report({"student": KeywordRule("film")}, stored, "accuracy", task="films").models
     assert student.agreement_with_teacher == pytest.approx(3 / 5)  # rows 0, 3 and 4
     both = {"student": KeywordRule("film"), "teacher": KeywordRule("film")}
-    assert compare(both, stored, "accuracy", task="films").models[0].agreement_with_teacher == 1.0
+    assert distillation_report(both, stored, "accuracy", task="films").models[0].agreement_with_teacher == 1.0
 
 
 def test_pairs_reach_the_model_as_pairs():
     pairs = Dataset.from_dict({"text": ["a b", "c d", "e f"], "text_pair": ["b c", "d e", "g h"], "label": [1, 0, 0]})
-    (model,) = compare({"student": SharedWords()}, pairs, "accuracy", task="shared words").models
+    (model,) = distillation_report({"student": SharedWords()}, pairs, "accuracy", task="shared words").models
     assert model.metrics == {"accuracy": pytest.approx(2 / 3)}
 
 
 def test_a_regression_is_measured_by_its_scores():
     texts = Dataset.from_dict({"text": ["a", "a b", "a b c", "a b c d"], "label": [0.5, 2.0, 1.0, 4.0]})
     models = {"teacher": Length(), "student": Length()}
-    teacher, student = compare(models, texts, "spearmanr", task="length").models
+    teacher, student = distillation_report(models, texts, "spearmanr", task="length").models
     assert teacher.metrics == {"spearmanr": pytest.approx(0.8)}
     assert student.agreement_with_teacher is None
 
@@ -173,7 +173,9 @@ def test_a_regression_has_no_numbers_of_classes():
     texts = Dataset.from_dict(
         {"text": ["a", "a b", "a b c", "a b c d e", "xx y"], "label": [0.5, 2.0, 1.0, 4.0, np.nan]}
     )
-    teacher, student = compare({"teacher": Length(), "student": Longer()}, texts, "pearsonr", task="length").models
+    teacher, student = distillation_report(
+        {"teacher": Length(), "student": Longer()}, texts, "pearsonr", task="length"
+    ).models
     assert student.correlation_with_teacher == pytest.approx(np.corrcoef([1, 2, 3, 5, 2], [1, 4, 9, 25, 4])[0, 1])
     assert teacher.metrics["pearsonr"] == pytest.approx(np.corrcoef([1, 2, 3, 5], [0.5, 2, 1, 4])[0, 1])
     expected = np.corrcoef([1, 4, 9, 25], [0.5, 2, 1, 4])[0, 1] - np.corrcoef([1, 2, 3, 5], [0.5, 2, 1, 4])[0, 1]
@@ -210,7 +212,7 @@ def test_several_labels_a_text_are_measured_label_by_label(labels_are_lists):
     )
     models = {"teacher": Letters(), "student": Letters("ac", labels_are_lists=labels_are_lists)}
     names = ["A", "B", "C"]
-    teacher, student = compare(models, texts, "f1", task="letters", label_names=names).models
+    teacher, student = distillation_report(models, texts, "f1", task="letters", label_names=names).models
     assert teacher.metrics == {"f1": pytest.approx(2 * 6 / (2 * 6 + 0 + 1))}
     assert student.metrics == {"f1": pytest.approx(2 * 4 / (2 * 4 + 0 + 3))}
     assert student.agreement_with_teacher == pytest.approx(3 / 5)
@@ -246,19 +248,21 @@ def test_gold_labels_that_the_predictions_do_not_fit_are_named(labels, message):
 
     metric = "accuracy" if isinstance(labels[0], list | int) else "pearsonr"
     with pytest.raises(ValueError, match=message):
-        compare({"student": Three()}, texts, metric, task="three")
+        distillation_report({"student": Three()}, texts, metric, task="three")
 
 
 def test_labels_have_the_names_they_are_given(texts):
-    (named,) = compare({"student": KeywordRule("film")}, texts, "f1", task="t", label_names=["bad", "good"]).models
+    (named,) = distillation_report(
+        {"student": KeywordRule("film")}, texts, "f1", task="t", label_names=["bad", "good"]
+    ).models
     assert [each["name"] for each in named.classes] == ["bad", "good"]
     classes = texts.cast_column("label", ClassLabel(names=["no", "yes"]))
-    (own,) = compare({"student": KeywordRule("film")}, classes, "f1", task="t").models
+    (own,) = distillation_report({"student": KeywordRule("film")}, classes, "f1", task="t").models
     assert [each["name"] for each in own.classes] == ["no", "yes"]
-    (numbered,) = compare({"student": KeywordRule("film")}, texts, "f1", task="t").models
+    (numbered,) = distillation_report({"student": KeywordRule("film")}, texts, "f1", task="t").models
     assert [each["name"] for each in numbered.classes] == ["0", "1"]
     with pytest.raises(ValueError, match=r"2 scores a text, but the labels are \['a', 'b', 'c'\]"):
-        compare({"student": KeywordRule("film")}, texts, "f1", task="t", label_names=["a", "b", "c"])
+        distillation_report({"student": KeywordRule("film")}, texts, "f1", task="t", label_names=["a", "b", "c"])
 
 
 def test_intervals_and_differences_hold_the_values_they_belong_to():
@@ -266,7 +270,7 @@ def test_intervals_and_differences_hold_the_values_they_belong_to():
     gold = [int(row % 10 > 2) for row in range(300)]
     texts = Dataset.from_dict({"text": rows, "label": gold})
     models = {"teacher": KeywordRule("good"), "student": KeywordRule("good", "so"), "twin": KeywordRule("good")}
-    teacher, student, twin = compare(models, texts, "accuracy", task="films").models
+    teacher, student, twin = distillation_report(models, texts, "accuracy", task="films").models
     low, high = teacher.intervals["accuracy"]
     assert low < teacher.metrics["accuracy"] == 0.8 < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 300), rel=0.15)  # of a binomial
@@ -283,13 +287,15 @@ def test_intervals_and_differences_hold_the_values_they_belong_to():
 
 def test_several_metrics_stand_side_by_side(texts):
     metrics = evaluate.combine([load_metric("accuracy"), load_metric("f1")])
-    report = compare({"teacher": KeywordRule("good")}, texts, metrics, task="films")
+    report = distillation_report({"teacher": KeywordRule("good")}, texts, metrics, task="films")
     assert report.metric == "accuracy, f1"
     assert report.models[0].metrics == {"accuracy": pytest.approx(4 / 6), "f1": pytest.approx(1 / 2)}
 
 
 def test_sizes_are_the_models_own_or_unknown(texts):
-    sized, bare = compare({"teacher": SizedRule("good"), "student": KeywordRule("good")}, texts, "f1", task="t").models
+    sized, bare = distillation_report(
+        {"teacher": SizedRule("good"), "student": KeywordRule("good")}, texts, "f1", task="t"
+    ).models
     assert (sized.parameters, sized.parameters_without_embeddings) == (1_234_567, 234_567)
     assert sized.size_mb == pytest.approx(4.938268)
     assert (bare.parameters, bare.parameters_without_embeddings, bare.size_mb) == (None, None, None)
@@ -300,7 +306,7 @@ def test_a_method_is_not_a_number_of_parameters(texts):
         def parameters(self):
             return iter(self.words)
 
-    (model,) = compare({"teacher": WithMethod("good")}, texts, "accuracy", task="films").models
+    (model,) = distillation_report({"teacher": WithMethod("good")}, texts, "accuracy", task="films").models
     assert model.parameters is None
 
 
@@ -312,7 +318,7 @@ def test_speeds_have_the_units_they_are_named_for(texts):
             time.sleep(0.002 + 0.001 * len(texts))
             return super().predict(texts)
 
-    (model,) = compare({"teacher": Slow("good")}, texts, "accuracy", task="films").models
+    (model,) = distillation_report({"teacher": Slow("good")}, texts, "accuracy", task="films").models
     assert 0 < model.throughput_per_s <= 6 / 0.008
     assert 3 <= model.latency_ms_p50 <= model.latency_ms_p95
 
@@ -328,14 +334,14 @@ def test_a_slow_model_predicts_the_texts_once(texts):
             return super().predict(texts)
 
     many = Dataset.from_dict({"text": ["a good film"] * 100, "label": [1] * 100})
-    compare({"teacher": VerySlow("good")}, many, "accuracy", task="films")
+    distillation_report({"teacher": VerySlow("good")}, many, "accuracy", task="films")
     assert rows.count(100) == 1
     assert rows.count(1) <= 205
 
 
 def test_the_json_has_these_keys_and_no_other(texts, tmp_path):
     models = {"teacher": SizedRule("good"), "student": KeywordRule("good")}
-    path = compare(models, texts, "accuracy", task="films").save(tmp_path / "new")
+    path = distillation_report(models, texts, "accuracy", task="films").save(tmp_path / "new")
     assert path == tmp_path / "new" / "report.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     assert list(content) == ["task", "metric", "models", "environment", "rows", "rows_with_gold"]
@@ -347,7 +353,7 @@ def test_the_json_has_these_keys_and_no_other(texts, tmp_path):
 def test_everything_is_written_beside_the_student_at_once(texts, tmp_path):
     pytest.importorskip("matplotlib")
     models = {"teacher": SizedRule("good"), "student": KeywordRule("film")}
-    report = compare(models, texts, "accuracy", task="films")
+    report = distillation_report(models, texts, "accuracy", task="films")
     report.save(tmp_path)
     pictures = [f"report/{name}.{kind}" for name in ("confusion", "pareto", "reliability") for kind in ("png", "svg")]
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
@@ -364,7 +370,7 @@ def test_a_report_without_matplotlib_says_what_is_missing(texts, tmp_path, monke
     (tmp_path / "report" / "pareto.png").write_bytes(b"of another run")
     (tmp_path / "report" / "notes.txt").write_text("mine")
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as if it were not installed
-    compare({"student": KeywordRule("film")}, texts, "accuracy", task="films").save(tmp_path)
+    distillation_report({"student": KeywordRule("film")}, texts, "accuracy", task="films").save(tmp_path)
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["notes.txt"]
     for page in ("report.html", "report.md"):
         assert "hf-bilstm-distill[report]" in (tmp_path / page).read_text(encoding="utf-8").replace("&#39;", "'")
@@ -373,7 +379,7 @@ def test_a_report_without_matplotlib_says_what_is_missing(texts, tmp_path, monke
 
 def test_texts_that_must_not_be_passed_on_stay_out_of_the_report(texts, tmp_path):
     models = {"teacher": KeywordRule("good"), "student": KeywordRule("film")}
-    report = compare(models, texts, "accuracy", task="films", num_examples=0)
+    report = distillation_report(models, texts, "accuracy", task="films", num_examples=0)
     assert report.models[1].disagreements["rows"] == 3
     report.save(tmp_path)
     for file in ("report.json", "report.html", "report.md"):
@@ -384,7 +390,7 @@ def test_rows_of_a_table_stand_on_a_line_and_texts_stay_as_they_are(tmp_path):
     odd = ["[\n 1,\n 2 ]", "[ 1, 2 ]"]
     texts = Dataset.from_dict({"text": odd, "label": [1, 0]})
     models = {"teacher": KeywordRule("1,"), "student": KeywordRule("never")}
-    path = compare(models, texts, "accuracy", task="films").save(tmp_path)
+    path = distillation_report(models, texts, "accuracy", task="films").save(tmp_path)
     text = path.read_text(encoding="utf-8")
     assert "[1, 0]" in text
     assert {each["text"] for each in json.loads(text)["models"][1]["disagreements"]["examples"]} == set(odd)
@@ -392,7 +398,7 @@ def test_rows_of_a_table_stand_on_a_line_and_texts_stay_as_they_are(tmp_path):
 
 def test_a_value_that_is_not_defined_is_null_in_json(tmp_path):
     texts = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1.0, 2.0, 3.0]})  # all of one length
-    report = compare({"teacher": Length()}, texts, "pearsonr", task="length")
+    report = distillation_report({"teacher": Length()}, texts, "pearsonr", task="length")
     assert np.isnan(report.models[0].metrics["pearsonr"])
     text = report.save(tmp_path).read_text(encoding="utf-8")
     assert json.loads(text, parse_constant=pytest.fail)["models"][0]["metrics"] == {"pearsonr": None}
@@ -401,7 +407,7 @@ def test_a_value_that_is_not_defined_is_null_in_json(tmp_path):
 
 def test_a_report_that_was_saved_is_loaded_as_it_was(texts, tmp_path):
     models = {"teacher": SizedRule("good"), "étudiant": KeywordRule("film")}
-    report = compare(models, texts, "accuracy", task="films")
+    report = distillation_report(models, texts, "accuracy", task="films")
     path = report.save(tmp_path)
     assert Report.load(path) == report
     assert Report.load(tmp_path) == report
@@ -416,7 +422,7 @@ def test_a_file_that_is_no_report_is_named(tmp_path, content):
 
 
 def test_the_environment_tells_the_machine_but_not_whose_it_is(texts):
-    report = compare({"teacher": KeywordRule("good")}, texts, "accuracy", task="films")
+    report = distillation_report({"teacher": KeywordRule("good")}, texts, "accuracy", task="films")
     assert report.environment["python"] == platform.python_version()
     assert {"processor", "cores", "threads", "torch", "transformers"} <= set(report.environment)
     text = json.dumps(report.environment)
@@ -458,7 +464,9 @@ def test_a_name_with_a_bar_does_not_break_the_markdown_table():
 
 
 def test_columns_of_which_nothing_is_known_are_left_out(texts):
-    table = compare({"student": KeywordRule("good")}, texts.remove_columns("label"), "f1", task="films").to_table()
+    table = distillation_report(
+        {"student": KeywordRule("good")}, texts.remove_columns("label"), "f1", task="films"
+    ).to_table()
     header = table.splitlines()[2]
     assert header.split("  ")[0] == "model"
     assert not [column for column in ("f1", "agreement", "parameters", "MB", "x faster") if column in header]
@@ -473,17 +481,19 @@ def test_what_cannot_be_measured_stops_before_the_models_run(texts):
     models = {"teacher": Unused()}
     three_classes = texts.remove_columns("label").add_column("label", [0, 1, 2, 0, 1, 2])
     with pytest.raises(ValueError, match="average='macro'"):
-        compare(models, three_classes, "f1", task="films")
+        distillation_report(models, three_classes, "f1", task="films")
     with pytest.raises(ValueError, match="none of this package's metrics"):
-        compare(models, texts, "acuracy", task="films")
+        distillation_report(models, texts, "acuracy", task="films")
     with pytest.raises(ValueError, match=r"1 of 6 rows have None.*-100"):
-        compare(models, texts.remove_columns("label").add_column("label", [0, 1, None, 0, 1, 0]), "f1", task="films")
+        distillation_report(
+            models, texts.remove_columns("label").add_column("label", [0, 1, None, 0, 1, 0]), "f1", task="films"
+        )
     with pytest.raises(ValueError, match=r"string.*'yes'.*not numbers"):
-        compare(models, texts.remove_columns("label").add_column("label", ["yes"] * 6), "f1", task="films")
+        distillation_report(models, texts.remove_columns("label").add_column("label", ["yes"] * 6), "f1", task="films")
     with pytest.raises(ValueError, match="no column 'text'"):
-        compare(models, texts.rename_column("text", "sentence"), "f1", task="films")
+        distillation_report(models, texts.rename_column("text", "sentence"), "f1", task="films")
     with pytest.raises(ValueError, match="no model"):
-        compare({}, texts, "f1", task="films")
+        distillation_report({}, texts, "f1", task="films")
 
 
 @pytest.mark.parametrize(
@@ -502,4 +512,4 @@ def test_predictions_of_another_form_name_the_model(texts, wrong):
             return wrong
 
     with pytest.raises(ValueError, match=r"student\.predict gave .* for 6 texts"):
-        compare({"student": Wrong()}, texts, "accuracy", task="films")
+        distillation_report({"student": Wrong()}, texts, "accuracy", task="films")

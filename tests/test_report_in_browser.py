@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_bilstm_distill.report import compare
+from hf_bilstm_distill.report import distillation_report
 
 pytestmark = [
     pytest.mark.slow,
@@ -114,7 +114,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     }
     folder = tmp_path_factory.mktemp("report")
-    report = compare(models, dataset, "accuracy", task="intents", label_names=["bad", "so so", "very good"])
+    report = distillation_report(models, dataset, "accuracy", task="intents", label_names=["bad", "so so", "very good"])
     report.save(folder)
     return folder / "report.html"
 

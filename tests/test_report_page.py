@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_bilstm_distill.report import compare
-from hf_bilstm_distill.report_page import html_page, markdown_page
+from hf_bilstm_distill.report import distillation_report
+from hf_bilstm_distill.report.page import html_page, markdown_page
 
 ODD = "<script>alert(1)</script> & <img src=x> | *stars* [link](http://example.com) `code` # _x_"
 
@@ -29,13 +29,13 @@ def report():
         {"text": [f"good {ODD}\n\n- over lines", "bad", "so so film", "fine one", "film"], "label": [1, 0, 0, 1, 0]}
     )
     models = {"teacher": Rule("good", "fine"), "student": Rule("film"), "<b>|other|": Rule("bad")}
-    return compare(models, texts, "accuracy", task="films & <i>more</i>", label_names=["<no>", "yes"])
+    return distillation_report(models, texts, "accuracy", task="films & <i>more</i>", label_names=["<no>", "yes"])
 
 
 @pytest.fixture(scope="module")
 def pictures(report):
     pytest.importorskip("matplotlib")
-    from hf_bilstm_distill.pictures import draw_pictures
+    from hf_bilstm_distill.report.pictures import draw_pictures
 
     return draw_pictures(report.task, report.models)
 
@@ -141,7 +141,7 @@ def test_tables_of_the_markdown_are_whole(report, pictures):
 
 def test_texts_without_labels_and_a_single_model_make_a_page(report):
     texts = Dataset.from_dict({"text": ["good", "bad"]})
-    bare = compare({"student": Rule("good")}, texts, "accuracy", task="films").to_dict()
+    bare = distillation_report({"student": Rule("good")}, texts, "accuracy", task="films").to_dict()
     for page in (html_page(bare, [], None), markdown_page(bare, [], None, folder="x")):
         assert "None" not in page
         assert "nan" not in page.lower().replace("nance", "")

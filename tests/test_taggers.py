@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_bilstm_distill import taggers
-from hf_bilstm_distill.taggers import load_tagger, tag_words
+from hf_bilstm_distill.augmentation import taggers
+from hf_bilstm_distill.augmentation.taggers import load_tagger, tag_words
 
 # Tagged by hand.
 SENTENCES = {

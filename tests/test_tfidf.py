@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_bilstm_distill.report import compare
+from hf_bilstm_distill.report import distillation_report
 from hf_bilstm_distill.tfidf import train_tfidf
 
 pytest.importorskip("sklearn")
@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 
 def test_it_learns_words_and_is_measured_like_any_model(texts):
     model = train_tfidf(texts)
-    (measured,) = compare({"tf-idf": model}, texts, "accuracy", task="films").models
+    (measured,) = distillation_report({"tf-idf": model}, texts, "accuracy", task="films").models
     assert measured.metrics["accuracy"] > 0.95
     assert measured.calibration is not None
     assert measured.parameters == model.parameters

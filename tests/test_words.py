@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_bilstm_distill.words import split_words
+from hf_bilstm_distill.augmentation.words import split_words
 
 TEXTS = st.text() | st.text(alphabet="an't \u2019s.-[MASK]\u0301\u200d😀👩\n")
 

@@ -175,9 +175,9 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         backward = start[lengths[:, None] - 1 - step] + rank[:, None]
         last = start[lengths - 1] + rank
 
-        # On a CPU, where a step has few sentences, its calls cost more than its products.
-        is_small = int(lengths.sum()) < 16 * len(num_alive)
-        run = self._run_by_kernel if input_ids.is_cuda or is_small else self._run_by_steps
+        # Where a step has few sentences, its calls cost more than its products.
+        pays = input_ids.device.type == "cpu" and int(lengths.sum()) >= 16 * len(num_alive)
+        run = self._run_by_steps if pays else self._run_by_kernel
         states = run(input_ids[is_read], forward[is_read], backward[is_read], num_alive.tolist())
         by_token = torch.cat([states[0][forward], states[1][backward]], dim=-1) * is_token[..., None]
         return by_token[:, : attention_mask.shape[1]], torch.cat([states[0][last], states[1][last]], dim=-1)

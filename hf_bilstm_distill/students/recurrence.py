@@ -6,18 +6,30 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_MAX_SENTENCES = (
-    256  # a step has any number of sentences up to that of the batch, and each is a shape in three products
-)
+# A step has any number of sentences up to that of the batch, and each number is a shape in three products.
+_MAX_SENTENCES = 256
+
+
+def is_for_onednn(matrix: Tensor) -> bool:
+    """Tell whether oneDNN multiplies a matrix at least as fast as what torch takes by itself.
+
+    For float32 on a CPU torch calls MKL, which on chips that are not Intel's is half as fast.
+
+    Args:
+        matrix: Any matrix.
+
+    Returns:
+        Whether it is float32, on a CPU, and oneDNN is there.
+    """
+    return matrix.device.type == "cpu" and matrix.dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply two matrices outside autograd, in the type of the right one.
 
-    For float32 on a CPU torch calls MKL, which on chips that are not Intel's is half as fast as oneDNN. The operator is
-    the one that `torch.compile` puts in the place of a linear layer; the results differ by rounding only. oneDNN writes
-    a program for each new shape, which takes up to a millisecond, and keeps a thousand of them: callers see to it that
-    there are fewer.
+    In oneDNN where that pays, by the operator that `torch.compile` puts in the place of a linear layer; the results
+    differ by rounding only. oneDNN writes a program for each new shape, which takes up to a millisecond, and keeps a
+    thousand of them: callers see to it that there are fewer.
 
     Args:
         left: `(n, k)`.
@@ -26,10 +38,9 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     Returns:
         `(n, m)`.
     """
-    left = left.to(right.dtype)
-    if left.dtype == torch.float32 and not left.is_cuda and torch.backends.mkldnn.is_available():
-        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], ""))
-    return left @ right
+    if is_for_onednn(right):
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(left.to(right.dtype), right.T, None, "none", [], ""))
+    return _plain_product(left, right)
 
 
 def _plain_product(left: Tensor, right: Tensor) -> Tensor:
@@ -101,8 +112,7 @@ class Recurrence(torch.autograd.Function):
         kept: list[Tensor] = []
         start = 0
         for step, alive in enumerate(num_alive):
-            gate = gates[:, start : start + alive]
-            gate = gate.clone()
+            gate = gates[:, start : start + alive].clone()
             if step > 0:
                 for direction in (0, 1):
                     gate[direction] += multiply(state[direction, :alive], recurrent[direction])

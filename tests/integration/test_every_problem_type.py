@@ -1,8 +1,6 @@
 """Every problem type from files to predictions, as a user of the scripts has it: teacher, student, report, pipeline."""
 
-import importlib
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,18 +20,6 @@ STUDENT = [
     *("--include_code", "false"),  # it would be included with every student that this process saves afterwards
 ]
 TOPICS = ["acting", "film", "songs", "story"]
-
-
-@pytest.fixture
-def examples_main(monkeypatch: pytest.MonkeyPatch) -> Main:
-    """Run a script of the examples in this process, with a command line."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-
-    def run_script(name: str, *arguments: str) -> None:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        importlib.import_module(name).main()
-
-    return run_script
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Pairs of sentences from files to predictions, and the ready settings, as a user of `run_distill.py` has them."""
 
-import importlib
 import json
 import os
 import subprocess
@@ -34,18 +33,6 @@ def run(*arguments: str) -> str:
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=600)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     return result.stdout
-
-
-@pytest.fixture
-def examples_main(monkeypatch: pytest.MonkeyPatch) -> Main:
-    """Run a script of the examples in this process, with a command line."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-
-    def run_script(name: str, *arguments: str) -> None:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        importlib.import_module(name).main()
-
-    return run_script
 
 
 @pytest.fixture(scope="module")

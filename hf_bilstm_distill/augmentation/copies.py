@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_bilstm_distill.deduplication import are_first, hash_texts
-from hf_bilstm_distill.draws import are_below, draw, first_key, integers_below
-from hf_bilstm_distill.word_pools import WordPools
+from hf_bilstm_distill.augmentation.deduplication import are_first, hash_texts
+from hf_bilstm_distill.augmentation.draws import are_below, draw, first_key, integers_below
+from hf_bilstm_distill.augmentation.word_pools import WordPools
 
 _MAX_NGRAM = 5
 _BLOCK = 2**19  # pieces of all copies that are worked on at once, which bounds the memory

@@ -12,14 +12,15 @@ import numpy as np
 from datasets import ClassLabel, Dataset
 from transformers.utils import logging
 
-from hf_bilstm_distill.disagreement import disagreements, length_bands, unknown_tokens
-from hf_bilstm_distill.evaluation_labels import check_fit, evaluation_labels, has_gold
 from hf_bilstm_distill.files import whole_file, write_text
-from hf_bilstm_distill.measuring import Predictions, Predictor, environment, from_logits, measure, size_of
 from hf_bilstm_distill.metrics import load_metric
-from hf_bilstm_distill.model_report import Disagreements, ModelReport
-from hf_bilstm_distill.pictures import PICTURES, draw_pictures
-from hf_bilstm_distill.quality import (
+from hf_bilstm_distill.report.disagreement import disagreements, length_bands, unknown_tokens
+from hf_bilstm_distill.report.evaluation_labels import check_fit, evaluation_labels
+from hf_bilstm_distill.report.measuring import Predictions, Predictor, environment, from_logits, measure, size_of
+from hf_bilstm_distill.report.model_report import Disagreements, ModelReport
+from hf_bilstm_distill.report.page import html_page, markdown_page
+from hf_bilstm_distill.report.pictures import PICTURES, draw_pictures
+from hf_bilstm_distill.report.quality import (
     Measure,
     agreement_measure,
     calibration,
@@ -31,8 +32,7 @@ from hf_bilstm_distill.quality import (
     metric_values,
     resampled,
 )
-from hf_bilstm_distill.report_page import html_page, markdown_page
-from hf_bilstm_distill.report_table import legend, markdown_table, table_cells, text_table
+from hf_bilstm_distill.report.table import legend, markdown_table, table_cells, text_table
 from hf_bilstm_distill.transfer_set import (
     LABEL,
     MULTI_LABEL,
@@ -40,10 +40,11 @@ from hf_bilstm_distill.transfer_set import (
     REGRESSION,
     TEACHER_LOGITS,
     check_texts,
+    has_gold,
     logits_array,
 )
 
-__all__ = ["ModelReport", "Predictor", "Report", "compare"]
+__all__ = ["ModelReport", "Predictor", "Report", "distillation_report"]
 
 logger = logging.get_logger(__name__)
 
@@ -141,10 +142,12 @@ class Report:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(**{**content, "models": [ModelReport(**model) for model in content["models"]]})
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} holds no report ({error}). Write one with compare(...).save(folder).") from error
+            raise ValueError(
+                f"{path} holds no report ({error}). Write one with distillation_report(...).save(folder)."
+            ) from error
 
 
-def compare(
+def distillation_report(
     models: Mapping[str, Predictor],
     dataset: Dataset,
     metric: evaluate.EvaluationModule | str,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hf_bilstm_distill.draws import draw
+from hf_bilstm_distill.augmentation.draws import draw
 
 _MAX_LOAD = 0.75
 

@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset, IterableDataset
 
-from hf_bilstm_distill.copies import Copies, Rules, make_copies, word_places
-from hf_bilstm_distill.optional_labels import no_label
-from hf_bilstm_distill.taggers import Tagger, load_tagger, tag_words
+from hf_bilstm_distill.augmentation.copies import Copies, Rules, make_copies, word_places
+from hf_bilstm_distill.augmentation.optional_labels import no_label
+from hf_bilstm_distill.augmentation.taggers import Tagger, load_tagger, tag_words
+from hf_bilstm_distill.augmentation.word_pools import WordPools
+from hf_bilstm_distill.augmentation.words import split_words
 from hf_bilstm_distill.transfer_set import (
     AUGMENTED,
     LABEL,
@@ -22,8 +24,6 @@ from hf_bilstm_distill.transfer_set import (
     check_texts,
     text_columns,
 )
-from hf_bilstm_distill.word_pools import WordPools
-from hf_bilstm_distill.words import split_words
 
 _BATCH_SIZE = 1000
 _COUNT_BATCH_SIZE = 10_000

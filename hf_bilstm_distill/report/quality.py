@@ -7,8 +7,8 @@ from typing import Any
 import evaluate
 import numpy as np
 
-from hf_bilstm_distill.measuring import Predictions
-from hf_bilstm_distill.model_report import Calibration, CalibrationBin, ClassScores, Difference
+from hf_bilstm_distill.report.measuring import Predictions
+from hf_bilstm_distill.report.model_report import Calibration, CalibrationBin, ClassScores, Difference
 from hf_bilstm_distill.transfer_set import REGRESSION, SINGLE_LABEL
 
 RESAMPLES = 1000

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hf_bilstm_distill.model_report import ModelReport
+from hf_bilstm_distill.report.model_report import ModelReport
 
 _TEACHER = "teacher"
 _MACHINE = ("processor", "accelerator", "cores", "threads")

@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from hf_bilstm_distill.model_report import ModelReport
-from hf_bilstm_distill.pictures import CELL, COLOURS, INK, ON_COLOUR, PAPER, QUIET, Picture, colour_of, headline
-from hf_bilstm_distill.report_table import (
+from hf_bilstm_distill.report.model_report import ModelReport
+from hf_bilstm_distill.report.pictures import CELL, COLOURS, INK, ON_COLOUR, PAPER, QUIET, Picture, colour_of, headline
+from hf_bilstm_distill.report.table import (
     decimals,
     digits,
     legend,
@@ -22,7 +22,7 @@ from hf_bilstm_distill.report_table import (
 )
 
 _FOLDER = Path(__file__).parent
-_PAGE, _MARKDOWN = "report_page.html", "report_page.md"
+_PAGE, _MARKDOWN = "page.html", "page.md"
 _VARIABLES = {INK: "ink", QUIET: "quiet", PAPER: "paper", ON_COLOUR: "on-cell", CELL: "cell"} | {
     colour: f"colour-{number}" for number, colour in enumerate(COLOURS)
 }

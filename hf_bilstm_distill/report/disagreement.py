@@ -6,10 +6,9 @@ from typing import Any, cast
 import numpy as np
 from datasets import Dataset
 
-from hf_bilstm_distill.evaluation_labels import has_gold
-from hf_bilstm_distill.measuring import Predictions
-from hf_bilstm_distill.model_report import Disagreement, Disagreements, LengthBand, UnknownTokens
-from hf_bilstm_distill.transfer_set import REGRESSION, SINGLE_LABEL, text_columns
+from hf_bilstm_distill.report.measuring import Predictions
+from hf_bilstm_distill.report.model_report import Disagreement, Disagreements, LengthBand, UnknownTokens
+from hf_bilstm_distill.transfer_set import REGRESSION, SINGLE_LABEL, has_gold, text_columns
 
 _LONGEST_EXAMPLE = 400  # characters
 _TEXTS_AT_ONCE = 1024

@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Callable
 
-from hf_bilstm_distill.lexicon_tagger import tag_by_lexicon
+from hf_bilstm_distill.augmentation.lexicon_tagger import tag_by_lexicon
 
 Tagger = Callable[[list[str]], list[str]]
 """Takes the words of one sentence and returns as many tags."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hf_bilstm_distill.bubble_labels import place_labels
-from hf_bilstm_distill.model_report import Calibration, ModelReport
-from hf_bilstm_distill.report_table import digits, ratio
+from hf_bilstm_distill.report.bubble_labels import place_labels
+from hf_bilstm_distill.report.model_report import Calibration, ModelReport
+from hf_bilstm_distill.report.table import digits, ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

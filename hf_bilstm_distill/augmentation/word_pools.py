@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_bilstm_distill.draws import integers_below
+from hf_bilstm_distill.augmentation.draws import integers_below
 
 
 class WordPools:

@@ -15,12 +15,10 @@ from datasets.fingerprint import Hasher
 from datasets.utils import tqdm
 from transformers.utils import logging
 
-from hf_bilstm_distill.deduplication import HashSet, hash_texts
-from hf_bilstm_distill.heuristic_augmenter import HeuristicAugmenter, as_array, batches_of, check_columns
-from hf_bilstm_distill.optional_labels import label_feature, with_optional_labels
+from hf_bilstm_distill.augmentation.deduplication import HashSet, hash_texts
+from hf_bilstm_distill.augmentation.heuristic_augmenter import HeuristicAugmenter, as_array, batches_of, check_columns
+from hf_bilstm_distill.augmentation.optional_labels import label_feature, with_optional_labels
 from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, TEXT, TEXT_PAIR, check_texts, text_columns
-
-__all__ = ["HeuristicAugmenter", "RowAugmenter", "augment"]
 
 logger = logging.get_logger(__name__)
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from hf_bilstm_distill.measuring import Predictions
-from hf_bilstm_distill.transfer_set import LABEL, NO_LABEL, REGRESSION
+from hf_bilstm_distill.report.measuring import Predictions
+from hf_bilstm_distill.transfer_set import LABEL, NO_LABEL, REGRESSION, has_gold
 
 
 def evaluation_labels(dataset: Dataset) -> np.ndarray:
@@ -40,19 +40,6 @@ def evaluation_labels(dataset: Dataset) -> np.ndarray:
             "Write each label as its position among the label names."
         )
     return labels
-
-
-def has_gold(gold: np.ndarray) -> np.ndarray:
-    """Return which rows have a gold label: neither -100 nor NaN, nor a list with one of these.
-
-    Args:
-        gold: Gold labels `(rows,)`, or `(rows, num_labels)` where a text can have several.
-
-    Returns:
-        `(rows,)`.
-    """
-    is_missing = (gold == NO_LABEL) | np.isnan(gold)
-    return ~(is_missing if gold.ndim == 1 else is_missing.any(axis=1))
 
 
 def check_fit(name: str, predictions: Predictions, gold: np.ndarray, label_names: Sequence[str] | None) -> None:
