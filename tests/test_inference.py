@@ -203,6 +203,26 @@ def test_a_sentence_is_cut_by_itself(siamese: TextClassifier, texts: Dataset) ->
     np.testing.assert_allclose(np.concatenate(classifier.encode([short, long])), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("split_special_tokens", [False, True])
+def test_long_texts_and_special_tokens_are_read_as_by_the_tokenizer(
+    siamese: TextClassifier, texts: Dataset, side: str, split_special_tokens: bool
+) -> None:
+    """Texts that say "[SEP]", or are cut, would get other scores than in `pipeline`."""
+    tokenizer = siamese.tokenizer
+    tokenizer.truncation_side, tokenizer.split_special_tokens = side, split_special_tokens
+    siamese.max_length = 9
+    firsts = ["a [SEP] dull [PAD] film", " ".join(texts["text"][:5]), "fun"]
+    seconds = ["warm", "a long text " * 5, ""]
+    expected = []
+    for one, other in zip(firsts, seconds, strict=True):
+        inputs = tokenizer([one], [other], truncation=True, max_length=9, return_tensors="pt")
+        with torch.no_grad():
+            expected.append(siamese.model(**inputs).logits[0].numpy())
+    tokenizer(["a text"], truncation=True, max_length=2, padding="max_length")  # leaves its settings behind
+    np.testing.assert_allclose(siamese.logits(firsts, seconds), np.stack(expected), atol=1e-5)
+
+
 def test_labels_of_vectors_follow_the_label_order(siamese: TextClassifier, texts: Dataset) -> None:
     """Scores of stored vectors would stand under other names than those of texts."""
     vectors = siamese.encode(texts["text"][:5])
