@@ -2,11 +2,26 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from .configuration_biattentive import BiAttentiveConfig
 from .configuration_bilstm import BiLSTMConfig
+from .configuration_multitask import MultiTaskConfig
+from .modeling_biattentive import BiAttentiveModel
 from .modeling_bilstm import BiLSTMForSequenceClassification, BiLSTMModel
+from .modeling_multitask import MultiTaskForSequenceClassification
 
-AutoConfig.register(BiLSTMConfig.model_type, BiLSTMConfig, exist_ok=True)
+for _config in (BiLSTMConfig, BiAttentiveConfig, MultiTaskConfig):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
 AutoModel.register(BiLSTMConfig, BiLSTMModel, exist_ok=True)
+AutoModel.register(BiAttentiveConfig, BiAttentiveModel, exist_ok=True)
 AutoModelForSequenceClassification.register(BiLSTMConfig, BiLSTMForSequenceClassification, exist_ok=True)
+AutoModelForSequenceClassification.register(MultiTaskConfig, MultiTaskForSequenceClassification, exist_ok=True)
 
-__all__ = ["BiLSTMConfig", "BiLSTMForSequenceClassification", "BiLSTMModel"]
+__all__ = [
+    "BiAttentiveConfig",
+    "BiAttentiveModel",
+    "BiLSTMConfig",
+    "BiLSTMForSequenceClassification",
+    "BiLSTMModel",
+    "MultiTaskConfig",
+    "MultiTaskForSequenceClassification",
+]

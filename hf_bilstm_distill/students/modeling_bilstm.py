@@ -5,7 +5,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
@@ -55,9 +55,9 @@ def compare_sentences(h1: Tensor, h2: Tensor) -> Tensor:
 
 
 class BiLSTMPreTrainedModel(PreTrainedModel):
-    """What the encoder and the classifier share: configuration, initialisation."""
+    """What all students share: configuration, initialisation, saving."""
 
-    config_class = BiLSTMConfig
+    config_class: type[PreTrainedConfig] = BiLSTMConfig
     base_model_prefix = "bilstm"
     _no_split_modules: list[str] = []
     # The loss is a mean over the rows of the batch it sees; see `DistillationTrainer` for accumulated batches.
@@ -79,7 +79,8 @@ class BiLSTMPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.weight[module.padding_idx])
         elif isinstance(module, nn.Linear):
             init.kaiming_uniform_(module.weight, nonlinearity="relu")
-            init.zeros_(module.bias)
+            if module.bias is not None:
+                init.zeros_(module.bias)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save as transformers does, but do not name code files that are not saved along."""

@@ -16,9 +16,13 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from hf_bilstm_distill import (
+    BiAttentiveConfig,
+    BiAttentiveModel,
     BiLSTMConfig,
     BiLSTMForSequenceClassification,
     BiLSTMModel,
+    MultiTaskConfig,
+    MultiTaskForSequenceClassification,
     include_code,
     word_tokenizer_from_words,
 )
@@ -26,6 +30,11 @@ from hf_bilstm_distill import (
 STUDENTS = Path(__file__).parents[2] / "hf_bilstm_distill" / "students"
 SIBLINGS = {path.stem for path in STUDENTS.glob("*.py")}
 CODE_FILES = ["configuration_bilstm.py", "modeling_bilstm.py", "recurrence.py"]
+CLASSES = (
+    *(BiLSTMConfig, BiLSTMModel, BiLSTMForSequenceClassification),
+    *(BiAttentiveConfig, BiAttentiveModel),
+    *(MultiTaskConfig, MultiTaskForSequenceClassification),
+)
 ALLOWED = {"torch", "transformers", "huggingface_hub", *sys.stdlib_module_names} - {"__future__"}
 
 
@@ -97,7 +106,7 @@ def test_the_students_folder_is_flat() -> None:
 def registrations() -> Iterator[None]:
     """Take back what `include_code` sets in the classes, so that other tests save no code."""
     with pytest.MonkeyPatch.context() as patch:
-        for known in (BiLSTMConfig, BiLSTMModel, BiLSTMForSequenceClassification):
+        for known in CLASSES:
             patch.setattr(known, "_auto_class", known._auto_class)
         yield
 
@@ -108,6 +117,14 @@ def small_student(student_class: type[PreTrainedModel], **settings: Any) -> Any:
         vocab_size=20, embedding_dim=6, lstm_hidden_size=5, fc_size=7, num_labels=3, multichannel=True, **settings
     )
     return student_class(config).eval()
+
+
+def multitask_student() -> MultiTaskForSequenceClassification:
+    """A bi-attentive student of two tasks, the second of which is set."""
+    torch.manual_seed(0)
+    encoder = BiAttentiveConfig(vocab_size=20, embedding_dim=6, feed_forward_size=7, lstm_hidden_size=5)
+    tasks = {"first": {"num_labels": 2}, "second": {"num_labels": 3}}
+    return MultiTaskForSequenceClassification(MultiTaskConfig(encoder=encoder, tasks=tasks, task="second")).eval()
 
 
 def file_names(folder: Path) -> list[str]:
@@ -143,12 +160,30 @@ def test_included_code_is_all_of_it(student_class: type[PreTrainedModel], tmp_pa
         }
 
 
+def test_included_code_of_a_multitask_student_is_all_of_it(tmp_path: Path) -> None:
+    """A folder whose classifier or encoder cannot be loaded for want of a file."""
+    student = multitask_student()
+    for saved, own in (
+        (student, {"AutoModelForSequenceClassification": "modeling_multitask.MultiTaskForSequenceClassification"}),
+        (student.encoder, {"AutoModel": "modeling_biattentive.BiAttentiveModel"}),
+    ):
+        include_code(saved)
+        folder = tmp_path / type(saved).__name__
+        saved.save_pretrained(folder)
+        kinds = ["biattentive", "bilstm", *(["multitask"] if saved is student else [])]
+        code = {f"{part}_{kind}.py" for part in ("configuration", "modeling") for kind in kinds} | {"recurrence.py"}
+        assert {name for name in file_names(folder) if name.endswith(".py")} == code
+        auto_map = config_file(folder)["auto_map"]
+        module = "configuration_multitask" if saved is student else "configuration_biattentive"
+        assert auto_map == {"AutoConfig": f"{module}.{type(saved.config).__name__}", **own}
+
+
 def test_saving_again_without_code_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A student that was loaded from a folder with code, and names files that its new folder does not have."""
     student = small_student(BiLSTMForSequenceClassification)
     include_code(student)
     student.save_pretrained(tmp_path / "with")
-    for known in (BiLSTMConfig, BiLSTMModel, BiLSTMForSequenceClassification):  # as in a new process
+    for known in CLASSES:  # as in a new process
         monkeypatch.setattr(known, "_auto_class", None)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "with")
     assert type(loaded) is BiLSTMForSequenceClassification
@@ -192,13 +227,14 @@ folders, found = json.loads(sys.argv[1]), {}
 for kind, (folder, texts) in folders.items():
     tokenizer = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(*texts, padding=True, return_tensors="pt")
-    encoder = AutoModel.from_pretrained(folder, trust_remote_code=True)
+    if kind != "multitask":
+        encoder = AutoModel.from_pretrained(folder, trust_remote_code=True)
     classifier = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
     classify = pipeline("text-classification", model=folder, trust_remote_code=True, top_k=None)
     rows = [{"text": row[0], "text_pair": row[1]} if len(row) == 2 else row[0] for row in zip(*texts)]
     with torch.no_grad():
         found[kind] = {
-            "pooled": encoder(**inputs).pooler_output.tolist(),
+            "pooled": None if kind == "multitask" else encoder(**inputs).pooler_output.tolist(),
             "logits": classifier(**inputs).logits.tolist(),
             "scores": [{entry["label"]: entry["score"] for entry in scores} for scores in classify(rows)],
         }
@@ -212,8 +248,11 @@ def test_loading_where_the_package_is_not_installed(tmp_path: Path) -> None:
     """A shared student that others cannot load, or that gives them other logits."""
     tokenizer = word_tokenizer_from_words(["good", "bad", "film", "a", "very"])
     students, folders = {}, {}
-    for kind, texts in {"single": 1, "pair": 2}.items():
-        students[kind] = small_student(BiLSTMForSequenceClassification, is_pair=kind == "pair")
+    for kind, texts in {"single": 1, "pair": 2, "multitask": 2}.items():
+        if kind == "multitask":
+            students[kind] = multitask_student()
+        else:
+            students[kind] = small_student(BiLSTMForSequenceClassification, is_pair=kind == "pair")
         include_code(students[kind])
         folder = tmp_path / kind
         students[kind].save_pretrained(folder)
@@ -237,9 +276,10 @@ def test_loading_where_the_package_is_not_installed(tmp_path: Path) -> None:
         inputs = tokenizer(*texts, padding=True, return_tensors="pt")
         with torch.no_grad():
             logits = students[kind](**inputs).logits.double().numpy()
-            pooled = students[kind].bilstm(**inputs).pooler_output.numpy()
+            pooled = students[kind].base_model(**inputs).pooler_output.numpy()
         np.testing.assert_allclose(found[kind]["logits"], logits, rtol=0, atol=1e-6)
-        np.testing.assert_allclose(found[kind]["pooled"], pooled, rtol=0, atol=1e-6)
+        if kind != "multitask":  # its folder is that of a classifier alone
+            np.testing.assert_allclose(found[kind]["pooled"], pooled, rtol=0, atol=1e-6)
         scores = [[row[f"LABEL_{label}"] for label in range(3)] for row in found[kind]["scores"]]
         expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,16 @@ from transformers import (
     set_seed,
 )
 
-from hf_bilstm_distill import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel, word_tokenizer_from_words
+from hf_bilstm_distill import (
+    BiAttentiveConfig,
+    BiAttentiveModel,
+    BiLSTMConfig,
+    BiLSTMForSequenceClassification,
+    BiLSTMModel,
+    MultiTaskConfig,
+    MultiTaskForSequenceClassification,
+    word_tokenizer_from_words,
+)
 
 STUDENTS = {"encoder": BiLSTMModel, "classifier": BiLSTMForSequenceClassification}
 KINDS: dict[str, dict[str, Any]] = {
@@ -30,6 +40,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "pair": {"is_pair": True},
     "multichannel-pair": {"multichannel": True, "is_pair": True},
 }
+BIATTENTIVE = "biattentive"
+"""The kind whose encoder is bi-attentive and whose classifier has a head for each task, here for one."""
 SIZES: dict[str, Any] = {
     "vocab_size": 40,
     "embedding_dim": 6,
@@ -52,9 +64,14 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(params=[*KINDS, BIATTENTIVE])
+def any_kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(params=STUDENTS)
-def student(request: pytest.FixtureRequest, kind: str) -> PreTrainedModel:
-    return build(STUDENTS[request.param], kind)
+def student(request: pytest.FixtureRequest, any_kind: str) -> PreTrainedModel:
+    return build(STUDENTS[request.param], any_kind)
 
 
 @pytest.fixture
@@ -74,7 +91,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def build(student_class: type[PreTrainedModel], kind: str, **changes: Any) -> Any:
     """A student whose weights are all random: biases too, and two tables that differ."""
-    student = student_class(BiLSTMConfig(**{**SIZES, **KINDS[kind], **changes})).eval()
+    if kind == BIATTENTIVE:
+        student = build_biattentive(student_class).eval()
+    else:
+        student = student_class(BiLSTMConfig(**{**SIZES, **KINDS[kind], **changes})).eval()
     generator = torch.Generator().manual_seed(7)
     for name, values in student.state_dict().items():
         values.normal_(0, 0.4, generator=generator)
@@ -83,7 +103,28 @@ def build(student_class: type[PreTrainedModel], kind: str, **changes: Any) -> An
     return student
 
 
+def build_biattentive(student_class: type[PreTrainedModel]) -> PreTrainedModel:
+    shared = {name: SIZES[name] for name in ("vocab_size", "embedding_dim", "lstm_hidden_size", "pad_token_id")}
+    encoder = BiAttentiveConfig(**shared, feed_forward_size=8, dropout=SIZES["dropout"])
+    if student_class is BiLSTMModel:
+        return BiAttentiveModel(encoder)
+    tasks = {"a": {"num_labels": SIZES["num_labels"]}}
+    return MultiTaskForSequenceClassification(
+        MultiTaskConfig(encoder=encoder, tasks=tasks, fc_size=SIZES["fc_size"], dropout=SIZES["dropout"])
+    )
+
+
+def has_frozen_table(student: PreTrainedModel) -> bool:
+    return getattr(student.config, "multichannel", False)
+
+
+def empty_row(student: PreTrainedModel) -> Row:
+    return ([], []) if getattr(student.config, "is_pair", False) else ([],)
+
+
 def rows_for(student: PreTrainedModel) -> list[Row]:
+    if not hasattr(student.config, "is_pair"):  # it reads pairs and single sentences in one batch
+        return [(SENTENCES[0], SENTENCES[1]), (SENTENCES[2],), (SENTENCES[3],), (SENTENCES[1], SENTENCES[2])]
     if student.config.is_pair:
         return [(first, second) for first, second in zip(SENTENCES, SENTENCES[1:] + SENTENCES[:1], strict=True)]
     return [(sentence,) for sentence in SENTENCES]
@@ -128,13 +169,15 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-values))
 
 
-def states_by_loop(vectors: np.ndarray, weights: dict[str, np.ndarray], direction: str) -> np.ndarray:
-    recurrent = weights[f"lstm.weight_hh_l0{direction}"]
-    bias = weights[f"lstm.bias_ih_l0{direction}"] + weights[f"lstm.bias_hh_l0{direction}"]
+def states_by_loop(
+    vectors: np.ndarray, weights: dict[str, np.ndarray], direction: str, lstm: str = "lstm"
+) -> np.ndarray:
+    recurrent = weights[f"{lstm}.weight_hh_l0{direction}"]
+    bias = weights[f"{lstm}.bias_ih_l0{direction}"] + weights[f"{lstm}.bias_hh_l0{direction}"]
     hidden = cell = np.zeros(recurrent.shape[1])
     states = []
     for vector in vectors:
-        gates = weights[f"lstm.weight_ih_l0{direction}"] @ vector + recurrent @ hidden + bias
+        gates = weights[f"{lstm}.weight_ih_l0{direction}"] @ vector + recurrent @ hidden + bias
         i, f, g, o = np.split(gates, 4)
         cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
         hidden = sigmoid(o) * np.tanh(cell)
@@ -143,7 +186,8 @@ def states_by_loop(vectors: np.ndarray, weights: dict[str, np.ndarray], directio
 
 
 def weights_of(student: PreTrainedModel) -> dict[str, np.ndarray]:
-    return {name.removeprefix("bilstm."): values.double().numpy() for name, values in student.state_dict().items()}
+    prefix = re.compile(r"^(bilstm|encoder|heads\.a)\.")
+    return {prefix.sub("", name): values.double().numpy() for name, values in student.state_dict().items()}
 
 
 def sentence_by_loop(student: PreTrainedModel, sentence: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +201,34 @@ def sentence_by_loop(student: PreTrainedModel, sentence: Sequence[int]) -> tuple
     return states[: len(sentence)], np.concatenate([forward[-1], backward[-1]])
 
 
+def both_directions(vectors: np.ndarray, weights: dict[str, np.ndarray], lstm: str) -> np.ndarray:
+    forward = states_by_loop(vectors, weights, "", lstm)
+    backward = states_by_loop(vectors[::-1], weights, "_reverse", lstm)
+    return np.concatenate([forward, backward[::-1]], axis=1)
+
+
+def biattentive_by_loop(student: PreTrainedModel, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    """The states of each word, and both sentences pooled; a sentence that is alone is its own partner."""
+    weights = weights_of(student)
+    words = [list(sentence) for sentence in row if sentence] or [[student.config.pad_token_id]]
+    encoded = []
+    for sentence in words:
+        vectors = weights["embed_tokens.weight"][sentence]
+        hidden = np.maximum(vectors @ weights["feed_forward.weight"].T + weights["feed_forward.bias"], 0)
+        encoded.append(both_directions(hidden, weights, "lstm"))
+    read, pooled = [], []
+    for own, other in zip(encoded, encoded[::-1], strict=True):
+        seen = np.array([softmax(np.array([word @ another for another in other])) @ other for word in own])
+        states = both_directions(np.concatenate([own, own - seen, own * seen], axis=1), weights, "integrator")
+        attended = softmax(states @ weights["attention.weight"][0]) @ states
+        read.append(states)
+        pooled.append(np.concatenate([states.max(axis=0), states.min(axis=0), states.mean(axis=0), attended]))
+    return np.concatenate(read), np.concatenate([pooled[0], pooled[-1]])
+
+
 def pooled_by_loop(student: PreTrainedModel, row: Row) -> np.ndarray:
+    if not hasattr(student.config, "is_pair"):
+        return biattentive_by_loop(student, row)[1]
     encoded = [sentence_by_loop(student, sentence)[1] for sentence in row]
     if not student.config.is_pair:
         return encoded[0]
@@ -194,6 +265,20 @@ def test_last_hidden_state_is_the_states_of_each_word(encoder: BiLSTMModel, side
     assert (states[~is_word] == 0).all()
     for row, found, mask in zip(rows, states, is_word, strict=True):
         assert_close(found[mask], np.concatenate([sentence_by_loop(encoder, sentence)[0] for sentence in row]))
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_biattentive_states_are_those_of_each_word(side: str) -> None:
+    """States of a pair that stand at another word than their own, or that are not zero at padding."""
+    encoder = build(BiLSTMModel, BIATTENTIVE)
+    rows = [*rows_for(encoder), ([],)]
+    inputs = batch(encoder, rows, side=side, extra=2)
+    with torch.no_grad():
+        states = encoder(**inputs).last_hidden_state
+    is_word = inputs["attention_mask"].bool()
+    assert (states[~is_word] == 0).all()
+    for row, found, mask in zip(rows[:-1], states, is_word, strict=False):
+        assert_close(found[mask], biattentive_by_loop(encoder, row)[0])
 
 
 @pytest.mark.parametrize("extra", [0, 1, 9])
@@ -233,7 +318,7 @@ def test_no_mask_reads_every_position(student: PreTrainedModel) -> None:
 @pytest.mark.parametrize("extra", [0, 1, 6])
 def test_empty_rows_are_read_as_one_padding_token(student: PreTrainedModel, extra: int) -> None:
     """A crash or NaN on an empty text, or logits of it that depend on the padding."""
-    empty = ([], []) if student.config.is_pair else ([],)
+    empty = empty_row(student)
     expected = output_by_loop(student, [empty])[0]
     alone = batch(student, [empty], extra=extra)
     assert alone["input_ids"].shape == (1, extra)
@@ -321,7 +406,7 @@ def test_a_student_of_single_texts_classifies_no_pairs() -> None:
         student.classify_pairs(torch.zeros(1, 12), torch.zeros(1, 12))
 
 
-@pytest.mark.parametrize("kind", ["pair", "multichannel-pair"])
+@pytest.mark.parametrize("any_kind", ["pair", "multichannel-pair"])
 def test_a_pair_may_lack_a_sentence(student: PreTrainedModel) -> None:
     """A crash, or another result, when a pair's student gets one text."""
     rows = [(sentence, []) for sentence in SENTENCES]
@@ -334,7 +419,7 @@ def test_a_pair_may_lack_a_sentence(student: PreTrainedModel) -> None:
     assert_close(output(student, batch(student, no_first)), output_by_loop(student, no_first))
 
 
-@pytest.mark.parametrize("kind", ["single", "multichannel"])
+@pytest.mark.parametrize("any_kind", ["single", "multichannel"])
 def test_a_single_student_ignores_token_types(student: PreTrainedModel) -> None:
     """Logits that change because a tokenizer gives token types."""
     inputs = batch(student, rows_for(student))
@@ -388,7 +473,7 @@ def test_training_moves_all_but_the_frozen_table(student: PreTrainedModel, is_lo
         student.save_pretrained(tmp_path)
         student = type(student).from_pretrained(tmp_path)
     before = {name: values.clone() for name, values in student.state_dict().items()}
-    empty = ([], []) if student.config.is_pair else ([],)
+    empty = empty_row(student)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
     result = student(**batch(student, [*rows_for(student), empty]))
     scores = result.logits if "logits" in result else result.pooler_output
@@ -561,11 +646,11 @@ def test_resizing_the_vocabulary(student: PreTrainedModel, size: int, tmp_path: 
     assert returned is student.get_input_embeddings()
     assert student.config.vocab_size == student.base_model.config.vocab_size == size
     tables = [values for name, values in student.state_dict().items() if name.endswith(TABLES)]
-    assert [tuple(table.shape) for table in tables] == [(size, 6)] * (2 if student.config.multichannel else 1)
+    assert [tuple(table.shape) for table in tables] == [(size, 6)] * (2 if has_frozen_table(student) else 1)
     assert torch.equal(output(student, inputs), expected)
     assert torch.isfinite(output(student, {"input_ids": torch.arange(size)[None]})).all()
     assert all((table[2] == 0).all() for table in tables)
-    if student.config.multichannel:
+    if has_frozen_table(student):
         assert torch.equal(tables[0][40:], tables[1][40:])
         assert not student.base_model.embed_tokens_static.weight.requires_grad
     student.save_pretrained(tmp_path)
@@ -628,7 +713,7 @@ def test_tuples_on_request(student: PreTrainedModel) -> None:
     as_tuple = student(**inputs, return_dict=False)
     assert isinstance(as_tuple, tuple)
     assert torch.equal(as_tuple[-1], output(student, inputs))
-    if isinstance(student, BiLSTMForSequenceClassification):
+    if "logits" in student(**inputs):
         labels = torch.tensor([0, 1, 2, 0])
         loss, logits = student(**inputs, labels=labels, return_dict=False)
         assert torch.equal(loss, student(**inputs, labels=labels).loss)
@@ -693,3 +778,27 @@ def test_impossible_settings_are_named(settings: dict[str, Any], message: str) -
     """A setting that no student can have, found out late or with a message that does not name it."""
     with pytest.raises(StrictDataclassError, match=message):
         BiLSTMConfig(**settings)
+
+
+# ------------------------------------------------------------------------------------------- weights in other forms
+def test_weights_in_several_files_are_the_same(student: PreTrainedModel, tmp_path: Path) -> None:
+    """A large student, saved in parts, comes back with some of them."""
+    student.save_pretrained(tmp_path, max_shard_size="1KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    assert_same_weights(type(student).from_pretrained(tmp_path), student)
+
+
+def test_missing_and_unknown_weights_are_named(student: PreTrainedModel, tmp_path: Path) -> None:
+    """A checkpoint of another version is loaded in part, and the rest is memory that nobody has written."""
+    weights = dict(student.state_dict())
+    name = next(name for name in weights if name.endswith("embed_tokens.weight"))
+    del weights[name]
+    student.save_pretrained(tmp_path, state_dict={**weights, "of_a_stranger": torch.ones(2)})
+    loaded, problems = type(student).from_pretrained(tmp_path, output_loading_info=True)
+    assert set(problems["missing_keys"]) == {name}
+    assert set(problems["unexpected_keys"]) == {"of_a_stranger"}
+    drawn = loaded.state_dict()[name]
+    assert torch.isfinite(drawn).all()
+    assert drawn.std() > 0
+    for other, values in weights.items():
+        assert torch.equal(loaded.state_dict()[other], values)
