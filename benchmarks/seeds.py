@@ -1,0 +1,70 @@
+"""Put the reports of several runs, which differ in their seed, into one table: mean and standard deviation.
+
+python benchmarks/seeds.py out/qqp-1 out/qqp-2 out/qqp-3
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hf_bilstm_distill import ModelReport, Report
+
+
+def main() -> None:
+    """Print the table as Markdown, and its values as a line of JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="the output_dir of each run")
+    reports = [Report.load(folder / "report.json") for folder in parser.parse_args().folders]
+    check_same_kind(reports)
+    metrics = list(reports[0].models[0].metrics)
+    columns = [column for metric in metrics for column in (metric, f"{metric} over the baseline")]
+    print("| " + " | ".join(["model", *columns, "parameters", "without embeddings"]) + " |")
+    print("|---|" + "---:|" * (len(columns) + 2))
+    rows = {model.name: row_of(model.name, reports, metrics) for model in reports[0].models}
+    for model in reports[0].models:
+        sizes = [f"{number:,}" if number else "-" for number in (model.parameters, model.parameters_without_embeddings)]
+        print("| " + " | ".join([model.name, *map(shown, rows[model.name]), *sizes]) + " |")
+    print(json.dumps({"reports": len(reports), "columns": columns, "values": rows}))
+
+
+def check_same_kind(reports: Sequence[Report]) -> None:
+    """Stop if the reports do not speak of the same models."""
+    names = [[model.name for model in report.models] for report in reports]
+    if any(each != names[0] for each in names):
+        raise SystemExit(f"The reports hold different models: {names}. Give runs that differ in their seed alone.")
+
+
+def row_of(name: str, reports: Sequence[Report], metrics: Iterable[str]) -> list[list[float]]:
+    """Return for each column the values of all runs; of those over the baseline none where there is no baseline."""
+    row = []
+    for metric in metrics:
+        values = [model_of(report, name).metrics[metric] for report in reports]
+        row.append(values)
+        row.append(
+            [
+                value - model_of(report, "baseline").metrics[metric]
+                for value, report in zip(values, reports, strict=True)
+            ]
+            if any(model.name == "baseline" for model in reports[0].models) and name != "baseline"
+            else []
+        )
+    return row
+
+
+def model_of(report: Report, name: str) -> ModelReport:
+    """Return one model of a report."""
+    return next(model for model in report.models if model.name == name)
+
+
+def shown(values: Sequence[float]) -> str:
+    """Write mean and standard deviation."""
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+if __name__ == "__main__":
+    main()
