@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import metadata, resources
@@ -20,6 +21,8 @@ from hf_bilstm_distill.files import write_text
 logger = logging.get_logger(__name__)
 
 _TASK = "text-classification"
+_PACKAGES = ("hf-bilstm-distill", "transformers", "torch", "tokenizers", "datasets")
+_NUM_EXAMPLES = 5
 _TAGS = ["hf-bilstm-distill", "knowledge-distillation", "bilstm", _TASK]
 _HUB_ID = re.compile(r"(?:\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 _WORD = re.compile(r"[^\s\"'`,;()\[\]]+")
@@ -47,6 +50,9 @@ class CardFacts:
         evaluation_dataset: The data the results were measured on; left out: the first of `datasets`.
         evaluation_split: The split of that data.
         report: The comparison with teacher and baseline, from `Report.to_markdown()`.
+        disagreements: Where it differs from its teacher, as `ModelReport` holds it.
+        lengths: Short, middle and long texts, from there too.
+        unknown_tokens: What its tokenizer does not know of the texts, from there too.
         label_names: The labels in the order of the logits.
         num_originals: Rows of the transfer set that are the user's own.
         num_copies: Rows of the transfer set made by augmentation.
@@ -73,6 +79,9 @@ class CardFacts:
     evaluation_dataset: str | None = None
     evaluation_split: str | None = None
     report: str | None = None
+    disagreements: Mapping[str, Any] | None = None
+    lengths: Sequence[Mapping[str, Any]] = ()
+    unknown_tokens: Mapping[str, Any] | None = None
     label_names: Sequence[str] = ()
     num_originals: int | None = None
     num_copies: int | None = None
@@ -179,8 +188,11 @@ def training_facts(args: Any, config: Any) -> dict[str, Any]:
         loss = f"KL divergence of student and teacher at temperature {args.temperature:g}, times its square"
     if args.alpha > 0:
         loss = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {loss}"
-    names = ("learning_rate", "embedding_learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs")
-    settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    widths = ("embedding_dim", "lstm_hidden_size", "fc_size", "dropout")
+    settings = {name: getattr(config, name) for name in widths if hasattr(config, name)}
+    names = ["learning_rate", "embedding_learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs"]
+    names += ["weight_decay", "max_grad_norm"]
+    settings |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     settings["train_batch_size"] = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
     if args.load_best_model_at_end:
         settings["checkpoint"] = f"best {args.metric_for_best_model} on the validation texts"
@@ -192,8 +204,16 @@ def training_facts(args: Any, config: Any) -> dict[str, Any]:
         "optimizer": str(getattr(args.optim, "value", args.optim)),
         "seeds": [args.seed],
         "training_arguments": settings,
-        "versions": {name: metadata.version(name) for name in ("transformers", "torch")},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # this package, used from a checkout
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _hash(text: str) -> str:
@@ -257,6 +277,10 @@ def _passages(facts: CardFacts) -> dict[str, Any]:
         "evaluation_split": _shown(facts.evaluation_split) if facts.evaluation_split else None,
         "report": _without_paths(facts.report).strip() if facts.report else None,
         "results": {result.metric_type: f"{result.metric_value:.4f}" for result in _results(facts)},
+        "disagreements": facts.disagreements,
+        "examples": _examples(facts.disagreements),
+        "lengths": _length_table(facts.lengths),
+        "unknown_tokens": facts.unknown_tokens,
         "labels": [_code(label) for label in facts.label_names],
         "num_originals": facts.num_originals,
         "num_copies": facts.num_copies,
@@ -271,6 +295,52 @@ def _passages(facts: CardFacts) -> dict[str, Any]:
         "seeds": _shown(facts.seeds),
         "versions": _settings(facts.versions),
     }
+
+
+def _examples(disagreements: Mapping[str, Any] | None) -> list[str]:
+    """Write the texts on which the model and its teacher differ most, each with what is said of it."""
+    examples = []
+    for each in (disagreements or {"examples": []})["examples"][:_NUM_EXAMPLES]:
+        texts = " / ".join(f"“{_plain(text)}”" for text in (each["text"], each["text_pair"]) if text is not None)
+        said = [
+            f"{who}: {_code(_answer(each[key]))}" + (f" ({confidence:.1%})" if confidence is not None else "")
+            for who, key, confidence in (
+                ("teacher", "teacher", each["teacher_confidence"]),
+                ("this model", "model", each["model_confidence"]),
+                ("gold", "gold", None),
+            )
+            if each[key] is not None
+        ]
+        examples.append(f"{texts}<br>{', '.join(said)}")
+    return examples
+
+
+def _answer(value: str | float | Sequence[str]) -> str:
+    """Write a label, a score, or all labels of a text that can have several."""
+    if isinstance(value, str | float):
+        return value if isinstance(value, str) else f"{value:.3f}"
+    return ", ".join(value) or "none"
+
+
+def _length_table(bands: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the rows of a table of short, middle and long texts; what is not known has no column."""
+    measures = {
+        "right": "share_right",
+        "mean error": "mean_absolute_error",
+        "agreement with the teacher": "agreement_with_teacher",
+    }
+    known = {title: key for title, key in measures.items() if any(band[key] is not None for band in bands)}
+    rows = [
+        [f"{band['shortest']:,} to {band['longest']:,}", f"{band['rows']:,}"]
+        + ["-" if band[key] is None else f"{band[key]:.4f}" for key in known.values()]
+        for band in bands
+    ]
+    return [["characters", "texts", *known], *rows] if known else []
+
+
+def _plain(text: str) -> str:
+    """Write text that Markdown shall show as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", _on_one_line(text))
 
 
 def _settings(settings: Mapping[str, object]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 _INSTALL = (
-    "Install what it needs: `pip install onnxruntime tokenizers numpy`, or `pip install hf-bilstm-distill[onnx]`."
+    'Install what it needs: `pip install onnxruntime tokenizers numpy`, or `pip install "hf-bilstm-distill[onnx]"`.'
 )
 
 try:
@@ -90,8 +90,8 @@ class OnnxTextClassifier:
         Raises:
             FileNotFoundError: If nothing can be loaded from there.
             ImportError: If onnxruntime is not installed.
-            ValueError: If the folder holds something else than an exported student, or one of another version; or if
-                `num_threads` is not positive.
+            ValueError: If the folder holds something else than an exported student, or one of another version; if
+                `num_threads` is not positive; or if `token` cannot be one.
         """
         folder = _find_folder(name_or_path, revision, token)
         for name in (_MODEL, _TOKENIZER, _CONFIG):
@@ -266,6 +266,9 @@ def _open_session(model: str | bytes) -> Any:
 def _find_folder(name_or_path: str | os.PathLike[str], revision: str | None, token: str | None) -> Path:
     if Path(name_or_path).is_dir():
         return Path(name_or_path)
+    if isinstance(token, str) and not (token.isascii() and token.isprintable() and " " not in token):
+        # Errors of HTTP headers would show it.
+        raise ValueError(f"token ({len(token)} characters) holds spaces or signs that no token has. Copy it again.")
     from huggingface_hub import snapshot_download  # tokenizers needs it, so it is there
 
     try:

@@ -7,11 +7,18 @@ from huggingface_hub import HfApi
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from hf_bilstm_distill.hub import to_secret
-from hf_bilstm_distill.students import BiLSTMForSequenceClassification, BiLSTMModel
+from hf_bilstm_distill.students import (
+    BiAttentiveModel,
+    BiLSTMForSequenceClassification,
+    BiLSTMModel,
+    MultiTaskForSequenceClassification,
+)
 
 _AUTO_CLASSES: dict[type[PreTrainedModel], str] = {
     BiLSTMModel: "AutoModel",
     BiLSTMForSequenceClassification: "AutoModelForSequenceClassification",
+    BiAttentiveModel: "AutoModel",
+    MultiTaskForSequenceClassification: "AutoModelForSequenceClassification",
 }
 
 
@@ -31,12 +38,13 @@ def include_code(model: PreTrainedModel) -> None:
     if type(model) not in _AUTO_CLASSES:
         names = [known.__name__ for known in _AUTO_CLASSES]
         raise TypeError(f"include_code takes one of {names}, got {type(model).__name__}.")
+    family = {known: name for known, name in _AUTO_CLASSES.items() if known.config_class is type(model.config)}
     type(model.config).register_for_auto_class()
-    for known, name in _AUTO_CLASSES.items():  # a classifier's encoder may be saved apart
+    for known, name in family.items():  # a classifier's encoder may be saved apart
         known.register_for_auto_class(name)
     # transformers enters the saved class alone; people also load the encoder from a classifier's checkpoint.
     model.config.auto_map = {
-        name: f"{known.__module__.rpartition('.')[2]}.{known.__name__}" for known, name in _AUTO_CLASSES.items()
+        name: f"{known.__module__.rpartition('.')[2]}.{known.__name__}" for known, name in family.items()
     }
 
 

@@ -1,7 +1,8 @@
 """A small Hugging Face Hub on this machine: a real HTTP server for real clients, with what model repositories need.
 
 A client finds it by `HF_ENDPOINT`, which huggingface_hub reads when it is imported: give `HubEndpoint.environment` to a
-new process. Every file is committed within the request (no LFS, no Xet). It can cut connections halfway.
+new process. As on the Hub, weights are uploaded apart from their commit (by Git LFS; there is no Xet) and downloaded
+from a store of another name, which must not be shown the token. It can cut connections halfway.
 """
 
 import base64
@@ -22,6 +23,7 @@ OWNER = "someone"
 TOKEN = "hf_TheOwnersSecretTokenXyzzy"
 PIPELINE_TAGS = {"text-classification", "feature-extraction", "token-classification"}
 LICENSES = {"apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "bsd-3-clause", "openrail", "other", "unknown"}
+IN_LFS = (".safetensors", ".onnx", ".bin", ".pt")
 RELATIONS = {"adapter", "merge", "quantized", "finetune"}
 
 
@@ -31,6 +33,13 @@ class Refusal(Exception):
     def __init__(self, status: int, message: str, code: str | None = None, **more: Any) -> None:
         super().__init__(message)
         self.status, self.code, self.more = status, code, more
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """An answer that says where the file is."""
+
+    headers: dict[str, str]
 
 
 @dataclass
@@ -65,6 +74,7 @@ class HubEndpoint:
         repositories: By id, such as `someone/tiny`.
         requests: Method and path of each request, in order.
         uploaded: The body of each request, in order.
+        stored: What was uploaded by Git LFS, by its SHA-256.
         cut: Called with method and path; true cuts the connection in the middle of the body.
     """
 
@@ -72,11 +82,13 @@ class HubEndpoint:
         self.repositories: dict[str, Repository] = {}
         self.requests: list[tuple[str, str]] = []
         self.uploaded: list[bytes] = []
+        self.stored: dict[str, bytes] = {}
         self.cut: Callable[[str, str], bool] = lambda method, path: False
         self.lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.store_url = f"http://localhost:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     def __enter__(self) -> Self:
@@ -95,9 +107,10 @@ class HubEndpoint:
             "HF_HOME": str(home),
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
             "HF_TOKEN": token or "",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
         }
         return variables
 
@@ -154,13 +167,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._handle()
 
+    def do_PUT(self) -> None:
+        self._handle()
+
     def _handle(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.query = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
         with self.hub.lock:
             self.hub.requests.append((self.command, path))
         is_cut = self.hub.cut(self.command, path)
-        if is_cut and self.command == "POST":
+        if is_cut and self.command in ("POST", "PUT"):
             self.rfile.read(int(self.headers.get("Content-Length", 2)) // 2)
             self._hang_up()
             return
@@ -174,7 +190,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"X-Error-Message": str(refusal)} | ({"X-Error-Code": refusal.code} if refusal.code else {})
             self._send(refusal.status, json.dumps({"error": str(refusal), **refusal.more}).encode(), headers)
             return
-        if isinstance(answer, tuple):
+        if isinstance(answer, Elsewhere):
+            self._send(302, b"", answer.headers)
+        elif isinstance(answer, tuple):
             self._send_file(*answer, is_cut=is_cut)
         else:
             self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
@@ -242,12 +260,15 @@ class _Handler(BaseHTTPRequestHandler):
             ("GET", r"/api/models/([^/]+/[^/]+)", self._info),
             ("GET", r"/api/models/([^/]+/[^/]+)/revision/(.+)", self._info),
             ("GET", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
+            ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", self._batch),
+            ("PUT", r"/store/(.+)", self._store),
+            ("GET", r"/store/(.+)", self._fetch),
         ]
         method = "GET" if self.command == "HEAD" else self.command
         for known, pattern, function in routes:
             match = re.fullmatch(pattern, path)
             if known == method and match:
-                return function(*match.groups(), **({"body": body} if method == "POST" else {}))
+                return function(*match.groups(), **({} if method == "GET" else {"body": body}))
         raise Refusal(404, f"There is no {self.command} {path}")
 
     def _require_user(self) -> str:
@@ -288,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
             "files": [
                 {
                     "path": path,
-                    "uploadMode": "regular",
+                    "uploadMode": "lfs" if path.endswith(IN_LFS) else "regular",
                     "shouldIgnore": False,
                     "oid": _blob_id(files[path]) if path in files else None,
                 }
@@ -309,11 +330,41 @@ class _Handler(BaseHTTPRequestHandler):
             if operation["key"] == "header":
                 message = value["summary"]
             elif operation["key"] == "file":
+                if value["path"].endswith(IN_LFS):
+                    raise Refusal(400, f"{value['path']} must be uploaded by Git LFS")
                 files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                if value["oid"] not in self.hub.stored:
+                    raise Refusal(400, f"{value['path']} points to nothing that was uploaded")
+                files[value["path"]] = self.hub.stored[value["oid"]]
             elif operation["key"] == "deletedFile":
                 del files[value["path"]]
         sha = repository.commit(revision, files, message)
         return {"commitUrl": f"{self.hub.url}/{name}/commit/{sha}", "commitOid": sha, "success": True}
+
+    def _batch(self, name: str, body: bytes) -> Any:
+        self._require_user()
+        self._repository(name)
+        asked = json.loads(body)["objects"]
+        for each in asked:
+            if each["oid"] not in self.hub.stored:  # what is there already needs no upload
+                each["actions"] = {"upload": {"href": f"{self.hub.store_url}/store/{each['oid']}"}}
+        return {"transfer": "basic", "objects": asked}
+
+    def _store(self, oid: str, body: bytes) -> Any:
+        self._refuse_token()
+        if hashlib.sha256(body).hexdigest() != oid:
+            raise Refusal(400, "The content is not what was announced")
+        self.hub.stored[oid] = body
+        return {}
+
+    def _fetch(self, oid: str) -> tuple[bytes, dict[str, str]]:
+        self._refuse_token()
+        return self.hub.stored[oid], {"ETag": f'"{oid}"', "Accept-Ranges": "bytes"}
+
+    def _refuse_token(self) -> None:
+        if self.user is not None:
+            raise Refusal(400, "Only one way to authenticate is allowed")  # the addresses of the Hub's store are signed
 
     def _branch(self, name: str, branch: str, body: bytes) -> Any:
         self._require_user()
@@ -344,13 +395,16 @@ class _Handler(BaseHTTPRequestHandler):
             if is_recursive or path.count("/") == depth
         ]
 
-    def _resolve(self, name: str, revision: str, path: str) -> tuple[bytes, dict[str, str]]:
+    def _resolve(self, name: str, revision: str, path: str) -> tuple[bytes, dict[str, str]] | Elsewhere:
         repository = self._repository(name)
         sha = repository.resolve(revision)
         if path not in repository.commits[sha]:
-            refusal = Refusal(404, "Entry not found", "EntryNotFound")
-            raise refusal
+            raise Refusal(404, "Entry not found", "EntryNotFound")
         content = repository.commits[sha][path]
+        if path.endswith(IN_LFS):
+            oid = hashlib.sha256(content).hexdigest()
+            linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content)), "X-Repo-Commit": sha}
+            return Elsewhere({"Location": f"{self.hub.store_url}/store/{oid}", **linked})
         return content, {"ETag": f'"{_blob_id(content)}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
 
 

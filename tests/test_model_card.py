@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,35 @@ ALL_FACTS = CardFacts(
     metrics={"accuracy": 0.8991},
     evaluation_split="validation",
     report="| model | accuracy |\n|---|---:|\n| student | 0.8991 |\n\ntexts/s: all at once",
+    disagreements={
+        "rows": 1_234,
+        "rows_with_gold": 1_000,
+        "teacher_right": 600,
+        "model_right": 400,
+        "examples": [
+            {
+                "row": 3,
+                "text": "not *that* bad\nat <all>",
+                "text_pair": None,
+                "gold": "positive",
+                "teacher": "positive",
+                "teacher_confidence": 0.991,
+                "model": "negative",
+                "model_confidence": 0.52,
+            }
+        ],
+    },
+    lengths=[
+        {
+            "shortest": 5,
+            "longest": 1_300,
+            "rows": 2_000,
+            "share_right": 0.875,
+            "mean_absolute_error": None,
+            "agreement_with_teacher": 0.9375,
+        }
+    ],
+    unknown_tokens={"share_of_tokens": 0.0125, "share_of_texts": 0.25},
     label_names=["negative", "positive"],
     num_originals=67_349,
     num_copies=1_300_000,
@@ -63,6 +93,13 @@ def test_all_that_is_known_is_told():
         "- **Seeds:** 1, 2, 3",
         "| `learning_rate` | `1e-05` |\n| `eval_strategy` | `epoch` |\n| `alpha` | `0.0` |",
         "| `torch` | `2.13.0` |",
+        "25.0% hold such a word\n  that it knows no piece of: 1.25% of all tokens.",
+        "It gives 1,234 of the texts measured another label than its teacher. Of the 1,000 with a gold label, the\n"
+        "teacher is right on 600, and it on 400. The clearest cases:\n\n- “not",
+        "- “not \\*that\\* bad at \\<all\\>”<br>"
+        "teacher: `positive` (99.1%), this model: `negative` (52.0%), gold: `positive`\n",
+        "| characters | texts | right | agreement with the teacher |\n|---|---:|---:|---:|\n"
+        "| 5 to 1,300 | 2,000 | 0.8750 | 0.9375 |\n",
         "1903.12136",
     ]:
         assert fact in card, fact
@@ -127,6 +164,27 @@ def test_the_same_facts_give_the_same_bytes(tmp_path):
     assert first.read_bytes() == second.read_bytes()
     assert save_card(ALL_FACTS, tmp_path / "a").read_bytes() == second.read_bytes()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ((0.25, -1.5, None), "teacher: `0.250`, this model: `-1.500`"),
+        ((["anger", "joy"], [], ["joy"]), "teacher: `anger, joy`, this model: `none`, gold: `joy`"),
+    ],
+    ids=["regression", "several-labels"],
+)
+def test_a_difference_without_a_single_label_is_told(said, told):
+    """A card that cannot be written, or one that tells a list of Python's."""
+    names = ("teacher", "model", "gold")
+    example = {"text": "one", "text_pair": "- two", "teacher_confidence": None, "model_confidence": None}
+    found = {"rows": None, "examples": [{**example, **dict(zip(names, said, strict=True))}] * 9}
+    band = {"shortest": 1, "longest": 2, "rows": 3, "share_right": None, "agreement_with_teacher": None}
+    bands = [{**band, "mean_absolute_error": error} for error in (0.5, None)]
+    card = render_card(CardFacts("tiny", disagreements=found, lengths=bands))
+    assert card.count(f"- “one” / “- two”<br>{told}\n") == 5
+    assert "largest difference of the scores:\n\n- " in card
+    assert "| characters | texts | mean error |\n|---|---:|---:|\n| 1 to 2 | 3 | 0.5000 |\n| 1 to 2 | 3 | - |\n" in card
 
 
 def add_a_line(card):
@@ -318,6 +376,14 @@ def test_the_card_tells_which_checkpoint_was_kept(tmp_path):
     best = card_of_training(tmp_path, load_best_model_at_end=True, **each_epoch)
     assert "| `checkpoint` | `best accuracy on the validation texts` |" in best
     assert "`checkpoint`" not in card_of_training(tmp_path, **each_epoch)
+
+
+def test_the_card_tells_what_it_takes_to_do_it_again(tmp_path):
+    card = card_of_training(tmp_path, weight_decay=0.25, seed=7)
+    for line in ["| `weight_decay` | `0.25` |", "| `lstm_hidden_size` | `150` |", "- **Seeds:** 7"]:
+        assert f"{line}\n" in card
+    for package in ["transformers", "torch", "tokenizers", "datasets"]:
+        assert f"| `{package}` | `{version(package)}` |\n" in card
 
 
 def test_a_model_without_a_teacher_is_not_said_to_imitate_logits(tmp_path):

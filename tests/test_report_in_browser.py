@@ -1,10 +1,5 @@
 """A report's page is cut off on a phone, unreadable in the dark, or empty without a network."""
 
-import json
-import shutil
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -13,79 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset
+from headless_browser import DESK, PHONE, Browser, needs_browser, open_browser
 
 from hf_bilstm_distill.report import distillation_report
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("chromium") and shutil.which("chromedriver")),
-        reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-    ),
-]
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
-]
-PHONE, DESK = (360, 740), (1280, 900)
-
-
-class Browser:
-    """A page in headless Chromium, through the commands of chromedriver."""
-
-    def __init__(self, address: str, profile: Path) -> None:
-        self._address = address
-        options = {"args": [*FLAGS, f"--user-data-dir={profile}"]}
-        session = self._post("/session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}})
-        self._session = f"/session/{session['sessionId']}"
-
-    def open(self, path: Path, size: tuple[int, int], scheme: str) -> None:
-        width, height = size
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
-        self.command("Emulation.setDeviceMetricsOverride", metrics)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        self.command("Emulation.setEmulatedMedia", media)
-        self._post(f"{self._session}/url", {"url": path.as_uri()})
-
-    def command(self, name: str, parameters: dict[str, Any]) -> Any:
-        return self._post(f"{self._session}/goog/cdp/execute", {"cmd": name, "params": parameters})
-
-    def run(self, script: str) -> Any:
-        return self._post(f"{self._session}/execute/sync", {"script": script, "args": []})
-
-    def quit(self) -> None:
-        request = urllib.request.Request(self._address + self._session, method="DELETE")
-        urllib.request.urlopen(request, timeout=30).close()
-
-    def _post(self, path: str, content: dict[str, Any]) -> Any:
-        request = urllib.request.Request(self._address + path, json.dumps(content).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)["value"]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    log = tmp_path_factory.mktemp("driver") / "log.txt"
-    with log.open("w") as output:
-        driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=output, stderr=subprocess.STDOUT)
-    try:
-        address = f"http://127.0.0.1:{_port(log)}"
-        browser = Browser(address, tmp_path_factory.mktemp("profile"))
+    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
-        browser.quit()
-    finally:
-        driver.terminate()
-        driver.wait(timeout=30)
-
-
-def _port(log: Path) -> int:
-    for _ in range(200):
-        for line in log.read_text().splitlines():
-            if "started successfully on port" in line:
-                return int(line.rstrip(".").split()[-1])
-        time.sleep(0.1)
-    raise TimeoutError(f"chromedriver did not start: {log.read_text()}")
 
 
 class Rule:
@@ -125,7 +58,7 @@ def test_the_page_fits_the_screen_and_can_be_read(
     browser: Browser, page: Path, size: tuple[int, int], scheme: str
 ) -> None:
     """A reader would scroll sideways, or see dark words on a dark page."""
-    browser.open(page, size, scheme)
+    browser.open(page.as_uri(), size, scheme)
     assert browser.run("return innerWidth") == size[0]
     assert browser.run("return document.scrollingElement.scrollWidth") <= size[0]
     paper, ink = _colours(browser, "getComputedStyle(document.body)", "backgroundColor", "color")
@@ -144,7 +77,7 @@ def test_the_page_fits_the_screen_and_can_be_read(
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_no_label_of_the_picture_covers_another(browser: Browser, page: Path, size: tuple[int, int]) -> None:
     """The font of the reader's machine is not the one that the places were found with."""
-    browser.open(page, size, "light")
+    browser.open(page.as_uri(), size, "light")
     boxes = browser.run(
         "return [...document.querySelectorAll('figure')[0].querySelectorAll('text')].map(text => {"
         "const box = text.getBoundingClientRect(); return [text.textContent, box.x, box.y, box.right, box.bottom]})"
@@ -159,7 +92,7 @@ def test_no_label_of_the_picture_covers_another(browser: Browser, page: Path, si
 
 def test_the_page_asks_for_nothing_and_runs_nothing(browser: Browser, page: Path) -> None:
     """A page that was sent by mail would come without its pictures."""
-    browser.open(page, DESK, "light")
+    browser.open(page.as_uri(), DESK, "light")
     assert browser.run("return performance.getEntriesByType('resource').length") == 0
     assert browser.run("return document.scripts.length") == 0
     ids = browser.run("return [...document.querySelectorAll('[id]')].map(each => each.id)")

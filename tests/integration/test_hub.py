@@ -110,6 +110,14 @@ api.create_repo("student-onnx", private=True)
 api.create_branch("someone/student-onnx", branch="v2")
 api.upload_folder(repo_id="someone/student-onnx", folder_path=here / "onnx", revision="v2")
 
+for strategy in ("every_save", "all_checkpoints"):
+    other = make_trainer(
+        strategy, push_to_hub=True, hub_token=token, hub_private_repo=True, hub_strategy=strategy,
+        hub_always_push=True, save_strategy="epoch",
+    )
+    other.train()
+    other.push_to_hub()
+
 inputs = tokenizer(texts[:3], padding=True, return_tensors="pt")
 with torch.no_grad():
     scores = trainer.model.eval()(**inputs).logits.softmax(dim=1)
@@ -117,7 +125,7 @@ print("SCORES", json.dumps(scores.tolist()))
 """
 
 LOAD = """
-import json, os, sys
+import json, os, sys, traceback
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from hf_bilstm_distill import OnnxTextClassifier, TextClassifier
 
@@ -128,12 +136,19 @@ try:
     OnnxTextClassifier.from_pretrained("someone/student-onnx", revision="v2", token=False)
 except FileNotFoundError as error:
     found["refused"] = str(error)
+    traceback.print_exc()
 onnx = OnnxTextClassifier.from_pretrained("someone/student-onnx", revision="v2", token=token)
 found["onnx"] = [{entry["label"]: entry["score"] for entry in row} for row in onnx.predict(texts, top_k=None)]
 try:
     OnnxTextClassifier.from_pretrained("someone/nothing", token="hf_wrong")
 except FileNotFoundError as error:
     found["wrong"] = str(error)
+    traceback.print_exc()
+try:
+    OnnxTextClassifier.from_pretrained("someone/student-onnx", token=token + "\\nmore")
+except ValueError as error:
+    found["no token"] = str(error)
+    traceback.print_exc()
 os.environ["HF_TOKEN"] = token
 try:
     TextClassifier.from_pretrained("someone/nothing")
@@ -195,8 +210,16 @@ def test_what_belongs_to_a_student_is_pushed_and_no_token(pushed: tuple[HubEndpo
     assert any("Training in progress" in message for message in student.messages)
     assert set(hub.files("someone/student-by-hand")) == {*STUDENT, *CODE, "README.md"} - {"training_args.bin"}
     assert set(by_hand.branches) == {"main", "v2"}
+    every_save, checkpoints = (set(hub.files(f"someone/{name}")) for name in ("every_save", "all_checkpoints"))
+    assert every_save == {*STUDENT, "README.md"} | set(CODE)
+    assert {path.partition("/")[0] for path in checkpoints - every_save} == {"checkpoint-2", "checkpoint-4"}
+    for name in ("every_save", "all_checkpoints"):
+        assert "Training in progress, epoch 1" in hub.repositories[f"someone/{name}"].messages
     onnx = {"model.onnx", "tokenizer.json", "config.json", "predictor.py"}
     assert onnx <= set(hub.files("someone/student-onnx", "v2"))
+    for name in ("student", "student-by-hand", "student-onnx"):  # the Hub takes weights by Git LFS alone
+        assert ("POST", f"/someone/{name}.git/info/lfs/objects/batch") in hub.requests
+    assert (folder / "onnx" / "model.onnx").read_bytes() in hub.stored.values()
     assert 'model="someone/student"' in hub.files("someone/student", "tries")["README.md"].decode()
     check_no_token(hub, folder, printed)
 
@@ -215,6 +238,7 @@ def test_a_student_is_loaded_by_its_name(pushed: tuple[HubEndpoint, Path, str], 
     for way in ("refused", "wrong", "missing"):
         assert found[way].startswith("Cannot load a classifier from 'someone/")
         assert len(found[way].splitlines()) == 1
+    assert "Copy it again." in found["no token"]
     check_no_token(pushed[0], tmp_path, printed)
 
 
@@ -296,14 +320,11 @@ except Exception as error:
 """
 
 
-def is_commit(method: str, path: str) -> bool:
-    return method == "POST" and "/commit/" in path
-
-
 @pytest.mark.slow
-def test_an_upload_that_is_cut_can_be_done_again(hub: HubEndpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "place"), [("POST", "/commit/"), ("PUT", "/store/")], ids=["commit", "weights"])
+def test_an_upload_that_is_cut_can_be_done_again(hub: HubEndpoint, tmp_path: Path, method: str, place: str) -> None:
     """A student lost with the connection, half of one on the Hub, or a command that does not push it again."""
-    hub.cut = is_commit
+    hub.cut = lambda used, path: used == method and place in path
     printed = run_python(hub, tmp_path / "author", PREPARE + CUT, TOKEN)
     message = printed_json(printed, "ERROR")
     assert message.startswith("The student could not be pushed to 'someone/student' (")
@@ -324,15 +345,15 @@ def test_an_upload_that_is_cut_can_be_done_again(hub: HubEndpoint, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "weights"), [("onnx", "model.onnx"), ("student", "model.safetensors")])
-def test_a_download_that_is_cut_can_be_done_again(hub: HubEndpoint, tmp_path: Path, kind: str, weights: str) -> None:
+@pytest.mark.parametrize("kind", ["onnx", "student"])
+def test_a_download_that_is_cut_can_be_done_again(hub: HubEndpoint, tmp_path: Path, kind: str) -> None:
     """Half a model taken for a whole one."""
     run_python(hub, tmp_path / "author", PREPARE + PUSH_BOTH, "", token=TOKEN)
-    hub.cut = lambda method, path: method == "GET" and path.endswith(weights)
+    hub.cut = lambda method, path: method == "GET" and path.startswith("/store/")
     printed = run_python(hub, tmp_path / "friend", DOWNLOAD, f"someone/{kind}", kind, token=TOKEN)
     assert re.search("^ERROR .*'OSError'", printed, flags=re.MULTILINE), printed  # which a script tells in a line
     assert "LOADED" not in printed
-    assert any(method == "GET" and path.endswith(weights) for method, path in hub.requests)
+    assert any(method == "GET" and path.startswith("/store/") for method, path in hub.requests)
     hub.cut = lambda method, path: False
     assert "LOADED" in run_python(hub, tmp_path / "friend", DOWNLOAD, f"someone/{kind}", kind, token=TOKEN)
 
@@ -357,6 +378,7 @@ def test_the_script_pushes_the_student_and_nothing_else(
 ) -> None:
     """Training data, caches or a token that everybody can read; or a card that nobody can."""
     flags = ["--push_to_hub", "true", "--hub_model_id", "someone/tiny", "--hub_token", TOKEN]
+    flags += ["--license", "cc-by-4.0", "--language", "en", "no"]
     result = run_script(
         *(hub, tmp_path / "author", "--teacher", trained_teacher_dir, *files, *SMALL, *flags),
         *("--baseline", "true", "--output_dir", "out", "--hub_strategy", "end"),
@@ -370,6 +392,8 @@ def test_the_script_pushes_the_student_and_nothing_else(
     assert not hub.repositories["someone/tiny"].private
     card = ModelCard(pushed["README.md"].decode())
     assert card.data.model_name == "someone/tiny"
+    assert (card.data.license, card.data.language) == ("cc-by-4.0", ["en", "no"])
+    assert "### Short and long texts" in card.text
     assert card.data.pipeline_tag == "text-classification"
     assert [result.metric_type for result in card.data.eval_results] == card.data.metrics
     assert ("POST", "/api/validate-yaml") in hub.requests
