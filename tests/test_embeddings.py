@@ -247,6 +247,44 @@ def test_text_and_binary_give_what_was_written(tmp_path_factory: pytest.TempPath
         assert torch.equal(vectors_from_file(folder / name, tokenizer).vectors[3:], expected)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    content=st.binary(max_size=80)
+    | st.lists(
+        st.sampled_from(
+            [
+                b"the",
+                b"film",
+                b" ",
+                b"\n",
+                b"1",
+                b"-.5",
+                b"nan",
+                b"1e99",
+                b"2 2\n",
+                b"film 1\n",
+                b"the nan\n",
+                b"\x00",
+                b"\xef\xbb\xbf",
+            ]
+        )
+    ).map(b"".join),
+    name=st.sampled_from(["v.txt", "v.bin", "v.txt.gz", "v.bin.gz"]),
+)
+def test_any_bytes_are_read_or_refused_with_their_place(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+) -> None:
+    """A broken file stops a run with an error of numpy's, or puts NaN into the student."""
+    path = tmp_path_factory.mktemp("vectors") / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    refusal = None
+    try:
+        vectors = vectors_from_file(path, word_tokenizer("the", "film")).vectors
+    except ValueError as error:
+        refusal = str(error)
+    assert str(path) in refusal if refusal else vectors.isfinite().all()
+
+
 def test_the_seed_alone_decides_the_random_rows(tmp_path: Path) -> None:
     """Two runs with one seed start from different tables, or all seeds from one."""
     (tmp_path / "v.txt").write_text("the 1 2\n")

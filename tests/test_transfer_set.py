@@ -107,6 +107,21 @@ def test_a_weak_teacher_is_no_mismatch() -> None:
     check_agreement(np.full(4, -100), np.eye(2)[[0, 1, 0, 1]], ["negative", "positive"])
 
 
+def test_logits_that_are_no_better_than_chance_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Logits of other rows, or of a teacher with a wrong tokenizer or an untrained head, teach nonsense in silence."""
+    gold = np.repeat([0, 1, 1, 0, 1], 20)
+    names = ["negative", "positive"]
+    check_agreement(gold, np.eye(2)[np.random.default_rng(0).permutation(gold)], names)
+    assert re.search(r"agrees with the gold labels on \d\d% of 100 rows, and chance would on 52%", caplog.text)
+    caplog.clear()
+    check_agreement(gold, np.eye(2)[np.ones(100, dtype=int)], names)
+    assert "on 60% of 100 rows, and chance would on 60%" in caplog.text
+    caplog.clear()
+    check_agreement(gold, np.eye(2)[np.where(np.arange(100) % 5 < 4, gold, 1 - gold)], names)
+    check_agreement(gold[:40], np.eye(2)[np.ones(40, dtype=int)], names)
+    assert not caplog.records
+
+
 def test_two_of_three_labels_exchanged_are_noticed() -> None:
     """With more labels an exchange of two would pass, as the third still agrees."""
     gold = np.array([0, 1, 2] * 30)
