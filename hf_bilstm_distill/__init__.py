@@ -11,7 +11,8 @@ from hf_bilstm_distill.predictor import OnnxTextClassifier
 if _find_spec("torch") and _find_spec("transformers"):
     from hf_bilstm_distill.augmentation import HeuristicAugmenter, RowAugmenter, augment, load_tagger
     from hf_bilstm_distill.collation import DistillationCollator, encode
-    from hf_bilstm_distill.command_line import last_checkpoint, one_line_errors, parse_arguments
+    from hf_bilstm_distill.commands.command_line import last_checkpoint, parse_arguments
+    from hf_bilstm_distill.commands.errors import one_line_errors
     from hf_bilstm_distill.embeddings import (
         EmbeddingTable,
         initialize_embeddings,
@@ -37,11 +38,20 @@ if _find_spec("torch") and _find_spec("transformers"):
         load_metrics,
     )
     from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
+    from hf_bilstm_distill.multitask_trainer import MultiTaskDistillationTrainer, finetune_per_task
     from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
     from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
     from hf_bilstm_distill.report import ModelReport, Report, distillation_report
     from hf_bilstm_distill.sharing import check_push, include_code, push
-    from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
+    from hf_bilstm_distill.students import (
+        BiAttentiveConfig,
+        BiAttentiveModel,
+        BiLSTMConfig,
+        BiLSTMForSequenceClassification,
+        BiLSTMModel,
+        MultiTaskConfig,
+        MultiTaskForSequenceClassification,
+    )
     from hf_bilstm_distill.teachers import (
         CallableTeacher,
         average_teachers,
@@ -51,7 +61,7 @@ if _find_spec("torch") and _find_spec("transformers"):
     from hf_bilstm_distill.tfidf import TfidfClassifier, train_tfidf
     from hf_bilstm_distill.tokenization import train_word_tokenizer, trim_tokenizer, word_tokenizer_from_words
     from hf_bilstm_distill.trainer import DistillationTrainer
-    from hf_bilstm_distill.training_args import DistillationTrainingArguments
+    from hf_bilstm_distill.training_args import DistillationTrainingArguments, MultiTaskTrainingArguments
     from hf_bilstm_distill.transfer_set import (
         LabelMismatchError,
         check_agreement,
@@ -75,6 +85,8 @@ __version__ = "0.1.0"
 __all__ = [
     "F1",
     "Accuracy",
+    "BiAttentiveConfig",
+    "BiAttentiveModel",
     "BiLSTMConfig",
     "BiLSTMForSequenceClassification",
     "BiLSTMModel",
@@ -89,6 +101,10 @@ __all__ = [
     "MaskAug",
     "MatthewsCorrelation",
     "ModelReport",
+    "MultiTaskConfig",
+    "MultiTaskDistillationTrainer",
+    "MultiTaskForSequenceClassification",
+    "MultiTaskTrainingArguments",
     "NgramAug",
     "NlpaugTransform",
     "OnnxTextClassifier",
@@ -111,6 +127,7 @@ __all__ = [
     "export_onnx",
     "find_label_order",
     "find_problem_type",
+    "finetune_per_task",
     "include_code",
     "initialize_embeddings",
     "kl_on_logits",

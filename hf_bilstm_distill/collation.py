@@ -14,6 +14,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.utils import logging
 
+from hf_bilstm_distill.cautions import warn_of_cut_texts, warn_of_unknown_tokens
 from hf_bilstm_distill.losses import has_gold_label, problem_type_of
 from hf_bilstm_distill.transfer_set import (
     LABEL,
@@ -32,6 +33,7 @@ logger = logging.get_logger(__name__)
 
 LABELS = "labels"
 LENGTH = "length"
+_IS_CUT = "is_cut"
 TEACHER_PREFIX = "teacher_"
 TEACHER_INPUTS = ("teacher_input_ids", "teacher_attention_mask", "teacher_token_type_ids")
 
@@ -45,6 +47,8 @@ def encode(
     num_proc: int | None = None,
 ) -> Dataset:
     """Tokenize the texts of a set for training and evaluation.
+
+    Texts that are cut are counted in a log entry; a vocabulary that misses a fifth of the tokens is warned of.
 
     Args:
         dataset: Columns `text`, perhaps `text_pair`, `label`, `teacher_logits`.
@@ -62,6 +66,7 @@ def encode(
     """
     check_texts(dataset)
     has_pairs = TEXT_PAIR in dataset.column_names
+    limit = max_length or tokenizer.model_max_length
 
     def tokenize(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         texts = [batch[TEXT], batch[TEXT_PAIR]] if has_pairs else [batch[TEXT]]
@@ -76,6 +81,10 @@ def encode(
         if has_pairs:
             columns["token_type_ids"] = encoded["token_type_ids"]
         columns[LENGTH] = [len(ids) for ids in encoded["input_ids"]]
+        if encoded.is_fast:
+            columns[_IS_CUT] = [bool(encoding.overflowing) for encoding in encoded.encodings]
+        else:
+            columns[_IS_CUT] = [length >= limit for length in columns[LENGTH]]
         if teacher_tokenizer is not None:
             encoded = teacher_tokenizer(*texts, truncation=True, return_attention_mask=False)
             columns.update({f"{TEACHER_PREFIX}{name}": values for name, values in encoded.items()})
@@ -89,6 +98,9 @@ def encode(
         remove_columns=[name for name in dataset.column_names if name not in kept],
         desc="Tokenizing",
     )
+    warn_of_cut_texts(sum(encoded[_IS_CUT][:]), len(encoded), limit)
+    warn_of_unknown_tokens(encoded, tokenizer)
+    encoded = encoded.remove_columns(_IS_CUT)
     return encoded.rename_column(LABEL, LABELS) if LABEL in kept else encoded
 
 

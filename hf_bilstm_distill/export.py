@@ -183,7 +183,7 @@ def _import_student_graph() -> Callable[..., Any]:
         from hf_bilstm_distill.onnx_graph import student_graph
     except ImportError as error:
         raise ImportError(
-            f"export_onnx cannot run: {error}. Install what it needs: `pip install hf-bilstm-distill[onnx]`."
+            f'export_onnx cannot run: {error}. Install what it needs: `pip install "hf-bilstm-distill[onnx]"`.'
         ) from error
     return student_graph
 

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -15,6 +14,7 @@ from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from hf_bilstm_distill.cautions import check_world_size
 from hf_bilstm_distill.files import whole_file
 from hf_bilstm_distill.transfer_set import (
     LABEL,
@@ -92,7 +92,8 @@ def label_with_teacher(
     check_texts(dataset)
     order = find_label_order(dataset, teacher.id2label)
     labeler = _Labeler(teacher, cache_dir)
-    state = _processes()
+    state = PartialState()
+    check_world_size(state.num_processes)
     texts = dataset.select_columns(text_columns(dataset)).with_format("arrow")
     distinct = _find_distinct(_read_keys(texts))
     logits = labeler.stored(distinct.keys)
@@ -171,16 +172,6 @@ class _Labeler:
                 return records
         logger.warning_once(f"{path} is damaged and its texts are labelled again: {reason}.")
         return None
-
-
-def _processes() -> PartialState:
-    state, launched = PartialState(), int(os.environ.get("WORLD_SIZE", "1"))
-    if state.num_processes < launched:
-        raise RuntimeError(
-            f"The launcher started {launched} processes, but they don't know of each other, and each would label all. "
-            "On a CPU let the script begin with accelerate.PartialState(cpu=True)."
-        )
-    return state
 
 
 def _label_missing(

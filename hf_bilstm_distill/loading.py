@@ -1,12 +1,16 @@
 """Texts from files or from the Hub, with the columns and labels that the other stages expect."""
 
+import glob
+import hashlib
 import json
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, List, Value, load_dataset
+from pandas.errors import ParserWarning
 
 from hf_bilstm_distill.transfer_set import (
     LABEL,
@@ -17,10 +21,11 @@ from hf_bilstm_distill.transfer_set import (
     text_columns,
 )
 
-# A quote in a TSV file is a character like any other, and "null" and "NA" are words.
+# A quote in a TSV file is a character like any other, and "null" and "NA" are words. A first row that is longer than
+# the header is an error: pandas would take its first values for names of the rows.
 _READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {"keep_default_na": False}),
-    ".tsv": ("csv", {"sep": "\t", "quoting": 3, "keep_default_na": False}),
+    ".csv": ("csv", {"keep_default_na": False, "index_col": False}),
+    ".tsv": ("csv", {"sep": "\t", "quoting": 3, "keep_default_na": False, "index_col": False}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),
@@ -49,7 +54,10 @@ def load_file(path: str | Path) -> Dataset:
         raise ValueError(f"{path} is empty.")
     builder, options = _READERS[path.suffix]
     try:
-        dataset = load_dataset(builder, data_files=str(path), **options)["train"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ParserWarning)
+            # The name tells the content: a file of the same path and time is the same file to `datasets`.
+            dataset = load_dataset(builder, _digest(path), data_files=glob.escape(str(path)), **options)["train"]
     except Exception as error:  # every reader has its own errors; the innermost says what is wrong with the file
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         if "corresponds to no data" in reason:  # what `datasets` says of a table without rows
@@ -145,6 +153,11 @@ def load_texts(
     return DatasetDict(
         {split: select_columns(load_file(path), columns, str(path), optional=optional) for split, path in files.items()}
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _is_text(feature: Any) -> bool:

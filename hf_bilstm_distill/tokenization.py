@@ -9,6 +9,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from hf_bilstm_distill.transfer_set import check_strings
+
 logger = logging.get_logger(__name__)
 
 _PAD, _UNK = "[PAD]", "[UNK]"
@@ -49,7 +51,7 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> 
         The student's tokenizer. Its `model_max_length` is the teacher's, or 512 where the teacher has none.
 
     Raises:
-        TypeError: If the tokenizer is not a fast one, or if `texts` is one string.
+        TypeError: If the tokenizer is not a fast one, or if `texts` is one string, or holds what is no text.
         ValueError: If there is no piece in `texts`.
     """
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -57,7 +59,6 @@ def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> 
             f"{type(tokenizer).__name__} is not a fast tokenizer, so there is no tokenizer.json to trim. "
             "Load the teacher's tokenizer with AutoTokenizer, or use train_word_tokenizer."
         )
-    _check_texts(texts)
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())  # a copy, since truncation is a state of it
     backend.no_truncation()
     backend.no_padding()
@@ -112,10 +113,9 @@ def train_word_tokenizer(
         The student's tokenizer.
 
     Raises:
-        TypeError: If `texts` is one string.
+        TypeError: If `texts` is one string, or holds what is no text.
         ValueError: If no word is left.
     """
-    _check_texts(texts)
     tokenizer = _word_tokenizer([], mask_token)
     trainer = trainers.WordLevelTrainer(
         vocab_size=2**31 if max_vocab_size is None else max_vocab_size,
@@ -125,7 +125,7 @@ def train_word_tokenizer(
     )
     num_special_tokens = len(tokenizer)
     # Training splits at words before it looks for special tokens, so it would count the letters within a mask token.
-    unmasked = (text.replace(mask_token, " ") for text in texts)
+    unmasked = (text.replace(mask_token, " ") for batch in _batches(texts) for text in batch)
     tokenizer.backend_tokenizer.train_from_iterator(unmasked, trainer)
     if len(tokenizer) <= num_special_tokens:
         raise ValueError(
@@ -149,12 +149,11 @@ def word_tokenizer_from_words(words: Iterable[str], *, mask_token: str = "[MASK]
         The student's tokenizer. The ids are `[PAD]` 0, `[UNK]` 1, the mask token 2, then the words.
 
     Raises:
-        TypeError: If `words` is one string.
+        TypeError: If `words` is one string, or holds what is no text.
         ValueError: If no word is left.
     """
-    _check_texts(words)
     splitter = _word_tokenizer([], mask_token).backend_tokenizer
-    listed = list(dict.fromkeys(words))
+    listed = list(dict.fromkeys(chain.from_iterable(_batches(words))))
     kept = [word for word in listed if _words(splitter, word) == [word]]
     if not kept:
         raise ValueError(f"No word is left of the {len(listed)} given. Pass lower-case words without spaces.")
@@ -189,9 +188,15 @@ def _student_tokenizer(backend: Tokenizer, **arguments: Any) -> PreTrainedTokeni
     )
 
 
-def _check_texts(texts: Iterable[str]) -> None:
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield texts a thousand at a time. Inside the tokenizer, the error on one that is no text would not say which."""
     if isinstance(texts, str):
-        raise TypeError(f"Expected several texts, got the one string {texts[:40]!r}. Put it into a list.")
+        check_strings(texts)  # raises
+    remaining, first_row = iter(texts), 0
+    while batch := list(islice(remaining, _BATCH_SIZE)):
+        check_strings(batch, first_row=first_row)
+        yield batch
+        first_row += len(batch)
 
 
 def _words(backend: Tokenizer, text: str) -> list[str]:
@@ -204,8 +209,7 @@ def _seen_tokens(backend: Tokenizer, texts: Iterable[str]) -> set[str]:
     unknown_id = backend.token_to_id(model.unk_token) if isinstance(model, models.WordPiece) else None
     seen_ids: set[int] = set()
     seen_before_unknown: set[str] = set()
-    remaining = iter(texts)
-    while batch := list(islice(remaining, _BATCH_SIZE)):
+    for batch in _batches(texts):
         batch_ids = [encoding.ids for encoding in backend.encode_batch_fast(batch, add_special_tokens=False)]
         seen_ids.update(chain.from_iterable(batch_ids))
         if unknown_id is not None and unknown_id in seen_ids:

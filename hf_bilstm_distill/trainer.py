@@ -14,6 +14,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
+from hf_bilstm_distill.cautions import check_world_size, warn_if_heavier
 from hf_bilstm_distill.collation import (
     LABELS,
     TEACHER_INPUTS,
@@ -89,6 +90,7 @@ class DistillationTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         args = args or DistillationTrainingArguments()
+        check_world_size(args.world_size)
         check_evaluation(args, kwargs.get("preprocess_logits_for_metrics"))
         if kwargs.get("data_collator") is None and kwargs.get("processing_class") is not None:
             kwargs["data_collator"] = DistillationCollator(kwargs["processing_class"], teacher_tokenizer)
@@ -107,6 +109,7 @@ class DistillationTrainer(Trainer):
             self._label_order = torch.tensor(
                 match_outputs(teacher_model.config, self._student_config), device=args.device
             )
+            warn_if_heavier(cast(PreTrainedModel, self.model), teacher_model)
             teacher_model.requires_grad_(False)
             teacher_model.eval().to(args.device)
         self._check_data()

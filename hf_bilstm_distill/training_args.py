@@ -1,5 +1,6 @@
 """Arguments of the distillation trainer."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +9,7 @@ from transformers.training_args import OptimizerNames
 from transformers.utils import logging
 
 from hf_bilstm_distill.losses import DISTILLATION_LOSSES, distillation_loss
+from hf_bilstm_distill.task_batches import PROPORTIONAL, TASK_SAMPLINGS
 
 logger = logging.get_logger(__name__)
 
@@ -17,7 +19,7 @@ _DEFAULT_LEARNING_RATE = 2e-3
 _PAPER_LEARNING_RATE = 1.0  # of Adadelta: Tang et al. 2019, section 4.2
 
 
-@dataclass
+@dataclass(repr=False)  # that of TrainingArguments hides the token
 class DistillationTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with the settings of the distillation objective.
 
@@ -97,4 +99,50 @@ class DistillationTrainingArguments(TrainingArguments):
             logger.warning(
                 f"temperature={self.temperature} has no effect with distillation_loss={self.distillation_loss!r}. "
                 "Set distillation_loss='kl' to use it."
+            )
+
+
+@dataclass
+class MultiTaskTrainingArguments(DistillationTrainingArguments):
+    """`DistillationTrainingArguments` with the settings of several tasks.
+
+    Another default: `ddp_find_unused_parameters=True`, because a step uses the head of one task.
+
+    Raises:
+        ValueError: If `task_sampling_temperature` is not positive, or rows are to be dropped or sorted in a way that
+            batches of one task do not have.
+    """
+
+    task_sampling: str = field(
+        default=PROPORTIONAL,
+        metadata={
+            "help": "How often each task has its turn. proportional: an epoch sees each row of each task once, its "
+            "steps shuffled (Liu et al. 2019). temperature: by the number of rows to the power of 1 / "
+            "task_sampling_temperature, so that small tasks come more often. round-robin: the tasks in turn. An epoch "
+            "has about as many steps in each; a task goes on in the next epoch where it ended.",
+            "choices": list(TASK_SAMPLINGS),
+        },
+    )
+    task_sampling_temperature: float = field(
+        default=2.0,
+        metadata={
+            "help": "For --task_sampling temperature: 1 is proportional to the rows, a high one gives all the same."
+        },
+    )
+    ddp_find_unused_parameters: bool | None = field(default=True, metadata={"help": "A step uses one of the heads."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task_sampling not in TASK_SAMPLINGS:
+            raise ValueError(f"task_sampling must be one of {list(TASK_SAMPLINGS)}, got {self.task_sampling!r}.")
+        if not 0 < self.task_sampling_temperature < math.inf:
+            raise ValueError(
+                f"task_sampling_temperature must be positive and finite, got {self.task_sampling_temperature}. 1 is "
+                "proportional to the rows, a higher one more equal."
+            )
+        if self.train_sampling_strategy == "batch_rebalance" or self.dataloader_drop_last:
+            raise ValueError(
+                "Batches of one task know neither train_sampling_strategy='batch_rebalance' nor "
+                f"dataloader_drop_last=True, got {str(self.train_sampling_strategy)!r} and "
+                f"{self.dataloader_drop_last}. Leave them out."
             )

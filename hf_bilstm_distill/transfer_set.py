@@ -5,6 +5,7 @@ Every data stage takes a `datasets.Dataset` with these columns and returns one. 
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pyarrow.compute as pc
@@ -31,6 +32,7 @@ PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
 
 _ROWS_A_LABEL = 10
+_ROWS_FOR_CHANCE = 50
 
 
 class LabelMismatchError(ValueError):
@@ -78,6 +80,40 @@ def check_texts(dataset: Dataset, name: str = "dataset") -> None:
                 f"Column {column!r} of {name} holds {dtype}, not text (row 0: {values[0].as_py()!r}). "
                 "Name the column that holds the text."
             )
+
+
+def check_strings(texts: Sequence[object], *, first_row: int = 0) -> None:
+    """Stop if a list holds anything but text that can be written down: None, a number, half a character.
+
+    Args:
+        texts: What should be texts.
+        first_row: The number of the first one, for the error.
+
+    Raises:
+        TypeError: If one of them is no string, or if `texts` is one string.
+        ValueError: If one of them holds half a character (a lone surrogate).
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"Expected several texts, got the one string {texts[:40]!r}. Put it into a list.")
+    try:
+        "".join(cast(Sequence[str], texts)).encode()
+    except (TypeError, UnicodeEncodeError):
+        for row, text in enumerate(texts, start=first_row):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"Expected text, got {repr(text)[:60]} in row {row}. Drop it, or make it a string."
+                ) from None
+            _check_characters(text, row)
+
+
+def _check_characters(text: str, row: int) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The text of row {row} holds half a character, {text[error.start]!r} at position {error.start}, which "
+            "cannot be written in UTF-8. Write text.encode(errors='replace').decode() instead."
+        ) from None
 
 
 def match_labels(teacher_labels: Mapping[int, str], data_labels: Sequence[str]) -> list[int]:
@@ -202,6 +238,7 @@ def check_agreement(gold_labels: np.ndarray, teacher_logits: np.ndarray, label_n
     """Stop if the teacher's labels look exchanged: most rows of one gold label get another one, and the reverse.
 
     A teacher that is merely weak passes: its mistakes do not form another order of the labels that fits much better.
+    One that is no better than chance passes with a warning: its logits may belong to other texts.
 
     Args:
         gold_labels: Gold labels as integers, `(rows,)`; rows with -100 are left out.
@@ -217,6 +254,7 @@ def check_agreement(gold_labels: np.ndarray, teacher_logits: np.ndarray, label_n
     present = np.unique(gold)
     if len(present) < 2:
         return
+    _warn_of_chance(gold, predicted)
     majority = {int(label): int(np.bincount(predicted[gold == label]).argmax()) for label in present}
     if len(set(majority.values())) < len(majority):
         return
@@ -228,6 +266,17 @@ def check_agreement(gold_labels: np.ndarray, teacher_logits: np.ndarray, label_n
             f"The labels look exchanged: the teacher agrees with the gold labels on {as_given:.0%} of {len(gold)} "
             f"rows, but on {reordered:.0%} if they are exchanged as {taken_for}. Check the label names of the data "
             "and of the teacher, or give the label order."
+        )
+
+
+def _warn_of_chance(gold: np.ndarray, predicted: np.ndarray) -> None:
+    """Warn if labels agree as often as those of other rows would: Cohen's kappa is below 0.1."""
+    agreed = float((predicted == gold).mean())
+    by_chance = sum(float((gold == label).mean() * (predicted == label).mean()) for label in np.unique(gold))
+    if len(gold) >= _ROWS_FOR_CHANCE and agreed - by_chance < 0.1 * (1 - by_chance):
+        logger.warning(
+            f"The teacher agrees with the gold labels on {agreed:.0%} of {len(gold)} rows, and chance would on "
+            f"{by_chance:.0%}. Do its logits belong to these texts, and are its tokenizer and its head its own?"
         )
 
 

@@ -1,5 +1,6 @@
 """A student that reads other tokens, labels or logits than its row has."""
 
+import copy
 import itertools
 import logging
 import re
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, List, Value
+from hypothesis import HealthCheck, given, settings
+from strategies import token_rows
 from transformers import PreTrainedTokenizerFast
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -400,3 +403,24 @@ def test_padding_tokens_that_differ(tokenizer: PreTrainedTokenizerFast) -> None:
         check_padding(tokenizer, config)
     check_padding(tokenizer, BiLSTMConfig(vocab_size=len(tokenizer), pad_token_id=0))
     check_padding(None, config)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=token_rows)
+def test_any_rows_come_back_from_their_batch(
+    tokenizer: PreTrainedTokenizerFast, side: str, rows: list[list[int]]
+) -> None:
+    """Tokens are lost or moved to another row where rows are empty, alone, or padded on the left."""
+    collator = DistillationCollator(copy.deepcopy(tokenizer))
+    collator.tokenizer.padding_side = side
+    batch = collator([{"input_ids": row, "token_type_ids": [token % 2 for token in row]} for row in rows])
+    assert batch["input_ids"].shape == (len(rows), max(map(len, rows)))
+    for row, ids, types, mask in zip(
+        rows, *(batch[name] for name in ("input_ids", "token_type_ids", "attention_mask")), strict=True
+    ):
+        assert ids[mask.bool()].tolist() == row
+        assert types[mask.bool()].tolist() == [token % 2 for token in row]
+        assert set(ids[~mask.bool()].tolist()) <= {tokenizer.pad_token_id}
+        words = mask.tolist() if side == "right" else mask.tolist()[::-1]
+        assert words == sorted(words, reverse=True)

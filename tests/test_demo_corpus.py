@@ -1,20 +1,18 @@
 """The demo corpus teaches composition: right labels, a test set of things never seen, the same rows for everybody."""
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from datasets import DatasetDict, Value
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "demo_corpus.py"
+from hf_bilstm_distill.commands import demo_corpus
+
 SEEN_SPLITS = ("teacher_train", "train", "validation")
 
 CONCESSIONS = ("although", "even though", "while", "despite", "in spite of")
@@ -68,33 +66,23 @@ HAND_LABELLED = {
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("demo_corpus", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["demo_corpus"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["demo_corpus"]
+def corpus() -> DatasetDict:
+    return demo_corpus.build_demo_corpus()
 
 
 @pytest.fixture(scope="module")
-def corpus(demo: ModuleType) -> DatasetDict:
-    return demo.build_demo_corpus()
-
-
-@pytest.fixture(scope="module")
-def polarities(demo: ModuleType) -> dict[str, int]:
+def polarities() -> dict[str, int]:
     """Each form of each opinion word, with its polarity."""
-    tables = [demo.STRONG, demo.MILD, demo.NOUNS, demo.VERBS]
-    tables += zip(demo.MILD_BY_KIND[0].values(), demo.MILD_BY_KIND[1].values(), strict=True)
+    tables = [demo_corpus.STRONG, demo_corpus.MILD, demo_corpus.NOUNS, demo_corpus.VERBS]
+    tables += zip(demo_corpus.MILD_BY_KIND[0].values(), demo_corpus.MILD_BY_KIND[1].values(), strict=True)
     polarities = {word: polarity for table in tables for polarity in (0, 1) for word in table[polarity].split()}
-    past = {f"{verb}ed".replace("eed", "ed"): polarities[verb] for verbs in demo.VERBS for verb in verbs.split()}
+    past = {f"{verb}ed".replace("eed", "ed"): polarities[verb] for verbs in demo_corpus.VERBS for verb in verbs.split()}
     return polarities | past | {"worse": 0, "better": 1, "nicer": 1}
 
 
 @pytest.fixture(scope="module")
-def aspects(demo: ModuleType) -> set[str]:
-    return {aspect for kinds in demo.DOMAINS.values() for names in kinds.values() for aspect in names.split()}
+def aspects() -> set[str]:
+    return {aspect for kinds in demo_corpus.DOMAINS.values() for names in kinds.values() for aspect in names.split()}
 
 
 def read_clause(clause: str, polarities: dict[str, int]) -> int:
@@ -165,9 +153,9 @@ def test_structures_occur(corpus: DatasetDict) -> None:
         assert min(counts.values()) >= 10, counts
 
 
-def test_columns_sizes_and_names(demo: ModuleType, corpus: DatasetDict) -> None:
+def test_columns_sizes_and_names(corpus: DatasetDict) -> None:
     """The example would not find the columns it reads, or would have no rows without a label to distil on."""
-    assert demo.LABEL_NAMES == ["negative", "positive"]
+    assert demo_corpus.LABEL_NAMES == ["negative", "positive"]
     assert set(corpus) == {"teacher_train", "train", "validation", "test"}
     for split in corpus.values():
         assert split.features == {"text": Value("string"), "label": Value("int64")}
@@ -227,9 +215,9 @@ def test_some_compositions_of_test_are_unseen(corpus: DatasetDict) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_words_of_test_are_seen(seed: int, demo: ModuleType) -> None:
+def test_words_of_test_are_seen(seed: int) -> None:
     """The student would stumble over words it has no vector for, not over composition."""
-    corpus = demo.build_demo_corpus(seed)
+    corpus = demo_corpus.build_demo_corpus(seed)
     words = {name: {word for text in split["text"] for word in text.split()} for name, split in corpus.items()}
     assert words["test"] <= words["train"]
     assert words["test"] <= words["teacher_train"]
@@ -246,12 +234,12 @@ def test_counting_words_is_not_enough(corpus: DatasetDict) -> None:
         assert 0.55 < accuracy < limit
 
 
-def test_same_seed_gives_same_rows_in_any_process(demo: ModuleType, corpus: DatasetDict) -> None:
+def test_same_seed_gives_same_rows_in_any_process(corpus: DatasetDict) -> None:
     """Two people would not get the same numbers."""
     code = "from demo_corpus import build_demo_corpus; print(ascii(build_demo_corpus()['test'].to_list()))"
     for hash_seed in ("1", "2"):
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SCRIPT.parent)}
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(demo_corpus.__file__).parent)}
         command = [sys.executable, "-c", code]
         output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
         assert output.strip() == ascii(corpus["test"].to_list())  # made last, so it depends on all other rows
-    assert demo.build_demo_corpus(seed=1)["test"].to_list() != corpus["test"].to_list()
+    assert demo_corpus.build_demo_corpus(seed=1)["test"].to_list() != corpus["test"].to_list()

@@ -364,5 +364,5 @@ def test_missing_packages_are_told(
     """An ImportError that does not say what to install."""
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "hf_bilstm_distill.onnx_graph")
-    with pytest.raises(ImportError, match=r"pip install hf-bilstm-distill\[onnx\]"):
+    with pytest.raises(ImportError, match=r'pip install "hf-bilstm-distill\[onnx\]"'):
         export_onnx(trained, tokenizer, tmp_path / "student")

@@ -132,6 +132,13 @@ def test_the_table_of_classes_is_the_one_counted_by_hand():
     assert confusion(predicted, gold, 4) == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
 
 
+def test_a_table_of_thousands_of_labels_is_left_out():
+    """Ten thousand labels by ten thousand take gigabytes."""
+    one = np.array([0])
+    assert confusion(one, one, 10_000) is None
+    assert confusion(one, one, 1000) is not None
+
+
 def test_the_difference_of_two_models_is_paired():
     """Two models that fail on the same texts would look as if they could not be told apart."""
     generator = np.random.default_rng(1)

@@ -152,8 +152,8 @@ def test_tagger_of_another_type_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "modules", "way_out"),
     [
-        ("nltk", ["nltk", "nltk.tag"], r"pip install hf-bilstm-distill\[pos\]"),
-        ("textblob", ["textblob", "textblob.en"], r"pip install hf-bilstm-distill\[pos\]"),
+        ("nltk", ["nltk", "nltk.tag"], r"pip install \"hf-bilstm-distill\[pos\]\""),
+        ("textblob", ["textblob", "textblob.en"], r"pip install \"hf-bilstm-distill\[pos\]\""),
         ("spacy:en_core_web_sm", ["spacy"], "pip install spacy.*download en_core_web_sm"),
     ],
 )

@@ -203,6 +203,7 @@ _ENDINGS = {
     }.items()
     for ending in endings.split()
 }
+_LONGEST = max(map(len, _ENDINGS))
 _INFLECTIONS = {
     "s": {"VB|NN": "VBZ|NNS", "NN|VB": "NNS|VBZ"},
     "er": {"JJ": "JJR", "JJ|RB": "JJR"},
@@ -224,7 +225,12 @@ def _first_guess(word: str) -> str:
     if any(map(str.isdigit, word[:2])):
         return "JJ" if word.endswith(("st", "nd", "rd", "th")) else "NNS" if word.endswith("s") else "CD"
     return _inflected(word) or next(
-        (_ENDINGS[word[start:]] for start in range(1, len(word)) if word[start:] in _ENDINGS), "NN?"
+        (
+            _ENDINGS[word[start:]]
+            for start in range(max(1, len(word) - _LONGEST), len(word))
+            if word[start:] in _ENDINGS
+        ),
+        "NN?",
     )
 
 

@@ -13,7 +13,7 @@ Tagger = Callable[[list[str]], list[str]]
 """Takes the words of one sentence and returns as many tags."""
 
 _NAMES = '"lexicon", "nltk", "textblob", "spacy:MODEL" or a function from words to tags'
-_INSTALL = "Run `pip install hf-bilstm-distill[pos]`, or use the tagger 'lexicon', which needs nothing."
+_INSTALL = """Run `pip install "hf-bilstm-distill[pos]"`, or use the tagger 'lexicon', which needs nothing."""
 
 
 def load_tagger(name: str | Tagger) -> Tagger:

@@ -13,6 +13,7 @@ from hf_bilstm_distill.transfer_set import REGRESSION, SINGLE_LABEL
 
 RESAMPLES = 1000
 CALIBRATION_BINS = 15
+_LARGEST_TABLE = 1000  # of 10,000 labels it would take gigabytes
 _PERCENTILES = (2.5, 97.5)
 _SEED = 0
 
@@ -211,9 +212,10 @@ def confusion(predicted: np.ndarray, gold: np.ndarray, num_labels: int) -> list[
         num_labels: How many labels there are.
 
     Returns:
-        For each gold label, how often each label is predicted. None where a text can have several labels.
+        For each gold label, how often each label is predicted. None where a text can have several labels, or where
+        there are more than 1000.
     """
-    if gold.ndim == 2:
+    if gold.ndim == 2 or num_labels > _LARGEST_TABLE:
         return None
     counts = np.bincount(gold * num_labels + predicted, minlength=num_labels**2)
     return counts.reshape(num_labels, num_labels).tolist()

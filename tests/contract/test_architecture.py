@@ -61,7 +61,7 @@ def test_modules_have_a_subject(path: Path) -> None:
     assert not words & {"util", "utils", "helper", "helpers", "common", "misc"}
 
 
-@every_file(PACKAGE)
+@every_file([path for path in PACKAGE if path.parent.name != "commands"])
 def test_the_package_prints_nothing(path: Path) -> None:
     """Output that a program which imports the package cannot switch off."""
     calls = [node for node in nodes(path) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
@@ -83,8 +83,9 @@ def test_modules_do_not_import_the_public_face(path: Path) -> None:
 
 @every_file(EXAMPLES)
 def test_examples_use_public_names(path: Path) -> None:
-    """An example that people copy and that reaches into the package."""
-    assert not {module for module in imported_modules(path) if module.startswith("hf_bilstm_distill.")}
+    """An example that people copy and that reaches into the package, further than to start one of its commands."""
+    inner = {module for module in imported_modules(path) if module.startswith("hf_bilstm_distill.")}
+    assert not {module for module in inner if not module.startswith("hf_bilstm_distill.commands.")}
     for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module == "hf_bilstm_distill":
             assert {alias.name for alias in node.names} <= set(hf_bilstm_distill.__all__)

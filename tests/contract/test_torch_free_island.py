@@ -73,7 +73,7 @@ def modules_that_come_with(distributions: list[str]) -> set[str]:
 
 def run_with(distributions: list[str], code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run code in a process that finds `distributions`, what they need, this package, and the folder's predictor."""
-    allowed = modules_that_come_with(distributions) | {"hf_bilstm_distill", "predictor"}
+    allowed = modules_that_come_with(distributions) | {"hf_bilstm_distill", "hf_bilstm_distill_cli", "predictor"}
     program = ONLY_ALLOWED.format(allowed=allowed, folder=str(folder)) + code
     return subprocess.run(
         [sys.executable, "-I", "-c", program], cwd=folder, capture_output=True, text=True, check=False, timeout=120
@@ -134,6 +134,38 @@ assert not {{"torch", "transformers", "datasets"}} & sys.modules.keys()
 """
     result = run_with(PACKAGES, code, folder)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["predict", "."], None),
+        (["predict", "nowhere"], "Cannot load a classifier from 'nowhere'"),
+        (["export", "--help"], "hf-bilstm-distill export cannot run: No module named"),
+    ],
+    ids=["predict", "unknown-folder", "export"],
+)
+def test_the_command_predicts_without_torch(folder: Path, tmp_path: Path, arguments: list[str], told: str) -> None:
+    """A server without torch on which the command does nothing at all, or says nothing but `No module named`."""
+    (tmp_path / "texts.txt").write_text("a warm film\na dull film\n", encoding="utf-8")
+    code = f"""
+sys.path.insert(0, {str(ROOT)!r})
+sys.argv = ["hf-bilstm-distill", *{arguments!r}]
+sys.stdin = open({str(tmp_path / "texts.txt")!r})
+from hf_bilstm_distill_cli import main
+main()
+assert not {{"torch", "transformers", "datasets"}} & sys.modules.keys()
+"""
+    result = run_with(PACKAGES, code, folder)
+    if told is None:
+        assert result.returncode == 0, result.stderr
+        labels = [json.loads(line)["label"] for line in result.stdout.splitlines()]
+        assert len(labels) == 2
+        assert set(labels) <= {"LABEL_0", "LABEL_1"}
+    else:
+        (line,) = result.stderr.splitlines()
+        assert result.returncode == 1
+        assert told in line
 
 
 @pytest.mark.parametrize("missing", ["onnxruntime", "tokenizers"])

@@ -134,7 +134,7 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("config", [path for path in CONFIGS if path.stem != "demo"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", [path for path in CONFIGS if path.stem != "mkd"], ids=lambda path: path.stem)
 def test_ready_settings_run_on_local_files(
     config: Path,
     texts: Dataset,

@@ -1,6 +1,5 @@
 """`examples/run_distill.py` as a user runs it, on small real files and a small real teacher."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from datasets import Dataset
 from huggingface_hub import ModelCard
 
 from hf_bilstm_distill import TextClassifier
+from hf_bilstm_distill.commands.distill import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = [
@@ -179,24 +179,10 @@ def test_names_decide_the_label_order_and_a_config_file_is_overridden(
 # ---- bad input: one clear line, before any long work ----
 
 
-@pytest.fixture(scope="module")
-def main() -> object:
-    sys.path.insert(0, str(EXAMPLES))
-    spec = importlib.util.spec_from_file_location("run_distill", EXAMPLES / "run_distill.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path.remove(str(EXAMPLES))
-    return module.main
-
-
-def _complaint(
-    main: object, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> str:
+def _complaint(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "argv", ["run_distill.py", *arguments])
     with pytest.raises(SystemExit) as stop:
-        main()  # type: ignore[operator]
+        main()
     printed = capsys.readouterr()
     assert "Labelling" not in printed.err
     assert stop.value.code not in (0, None)
@@ -260,7 +246,6 @@ def _names(names: str) -> dict[str, object]:
 @pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_gets_one_clear_line(
     case: str,
-    main: object,
     bad_files: Path,
     flags: list[str],
     teacher_dir: str,
@@ -271,24 +256,40 @@ def test_bad_input_gets_one_clear_line(
     """A user would get a long traceback, or an error after an hour of labelling, or none at all."""
     extra, expected = BAD_INPUT[case]
     arguments = ["--teacher", teacher_dir, *flags, "--output_dir", str(tmp_path)]
-    message = _complaint(main, [*arguments, *(part.format(folder=bad_files) for part in extra)], capsys, monkeypatch)
+    message = _complaint([*arguments, *(part.format(folder=bad_files) for part in extra)], capsys, monkeypatch)
     assert expected in message
 
 
+def test_another_seed_needs_no_new_labels_where_the_copies_are_the_same(
+    flags: list[str], trained_teacher_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three seeds for a mean would cost the teacher's time three times."""
+    shards = []
+    for seed in ("1", "2"):
+        own = ["--seed", seed, "--augmentation_seed", "5", "--output_dir", str(tmp_path / seed)]
+        cache = ["--label_cache", str(tmp_path / "labels")]
+        monkeypatch.setattr(sys, "argv", ["x", "--teacher", trained_teacher_dir, *flags, *own, *cache])
+        main()
+        shards.append(sorted(tmp_path.glob("labels/*/*.npy")))
+    assert shards[0] == shards[1] != []
+    one, other = (TextClassifier.from_pretrained(tmp_path / seed).fingerprint() for seed in ("1", "2"))
+    assert one != other
+
+
 def test_copies_without_a_teacher_are_refused(
-    main: object, flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copies that nobody can label would be made in vain."""
-    message = _complaint(main, [*flags, "--teacher_logits_column", "label"], capsys, monkeypatch)
+    message = _complaint([*flags, "--teacher_logits_column", "label"], capsys, monkeypatch)
     assert "--n_iter 2" in message
     assert "--teacher" in message
 
 
-def test_help_reads_well(main: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_reads_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A user would have to read the source, or a hundred arguments of training."""
     monkeypatch.setattr(sys, "argv", ["run_distill.py", "--help"])
     with pytest.raises(SystemExit):
-        main()  # type: ignore[operator]
+        main()
     text = capsys.readouterr().out
     for flag in ("--teacher ", "--n_iter", "--alpha", "--output_dir", "--resume_from_checkpoint", "--multichannel"):
         assert flag in text
@@ -323,21 +324,20 @@ def test_killed_and_resumed_ends_with_the_same_weights(flags: list[str], teacher
     run(*arguments, "--output_dir", str(tmp_path / "whole"))
     killer = tmp_path / "killed.py"
     killer.write_text(
-        f"""
-import os, signal, sys
-sys.path.insert(0, {str(EXAMPLES)!r})
+        """
+import os, signal
 from transformers import TrainerCallback
-import run_distill
+from hf_bilstm_distill.commands import distill
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 7:
             os.kill(os.getpid(), signal.SIGKILL)
-start = run_distill.DistillationTrainer.train
+start = distill.DistillationTrainer.train
 def train(self, **kwargs):
     self.add_callback(Kill())
     return start(self, **kwargs)
-run_distill.DistillationTrainer.train = train
-run_distill.main()
+distill.DistillationTrainer.train = train
+distill.main()
 """
     )
     killed = [sys.executable, str(killer), *arguments, "--output_dir", str(tmp_path / "killed")]

@@ -1,31 +1,23 @@
-"""The arguments of `run_distill.py`: what to distil, on which texts, into what."""
+"""The arguments of a distillation: what to distil, on which texts, into what."""
 
 import dataclasses
-import logging
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-import torch
 from accelerate import PartialState
-from demo import prepare_demo
 
-from hf_bilstm_distill import DistillationTrainingArguments, parse_arguments
+from hf_bilstm_distill.commands.command_line import log_to_stderr, parse_arguments
+from hf_bilstm_distill.commands.demo import prepare_demo
+from hf_bilstm_distill.commands.shared_arguments import AugmentationArguments, LabelArguments, TeacherChoice
+from hf_bilstm_distill.training_args import DistillationTrainingArguments
 
 
 @dataclass
-class RunArguments:
-    """What to distil, on which texts, into what."""
+class SourceArguments(TeacherChoice):
+    """What to distil, and on which texts."""
 
-    teacher: str | None = field(
-        default=None, metadata={"help": "The fine-tuned classifier: a folder or an id on the Hub."}
-    )
-    teacher_dtype: Literal["float32", "bfloat16", "float16", "auto"] = field(
-        default="float32",
-        metadata={"help": "What the teacher computes in. auto: bfloat16 where the machine has instructions for it."},
-    )
     label_cache: str | None = field(
         default=None,
         metadata={"help": "Folder for the teacher's logits, which other runs may share. Left out: in --output_dir."},
@@ -42,37 +34,21 @@ class RunArguments:
     unlabeled_file: str | None = field(
         default=None, metadata={"help": "More texts to learn on, without gold labels (or instead of --train_file)."}
     )
-    text_column: str = field(default="text", metadata={"help": "Column with the text, or the first of two."})
-    text_pair_column: str | None = field(
-        default=None, metadata={"help": "Column with the second text, if texts come in pairs."}
-    )
-    label_column: str = field(
-        default="label", metadata={"help": "Column with the gold label: a number or a name. It may be missing."}
-    )
-    labels: list[str] | None = field(
-        default=None, metadata={"help": "Names of the labels 0, 1, ..., where there are numbers only."}
-    )
-    label_order: list[int] | None = field(
-        default=None,
-        metadata={"help": "For each label of the data, its position in the teacher's logits. Left out: by name."},
-    )
-    problem_type: str | None = field(
-        default=None,
-        metadata={
-            "help": "One class a text, several, or a number. Left out: the teacher's.",
-            "choices": ["single_label_classification", "multi_label_classification", "regression"],
-        },
-    )
+
+
+@dataclass
+class RunArguments(AugmentationArguments, LabelArguments, SourceArguments):
+    """What to distil, on which texts, into what."""
+
     teacher_logits_column: str | None = field(
         default=None, metadata={"help": "Column with logits to learn from instead of (or before) the teacher's."}
     )
+    augmentation_seed: int | None = field(
+        default=None,
+        metadata={"help": "Seed of the copies. Left out: --seed. With the same, runs can share a --label_cache."},
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Learn on so many random texts only."})
     max_length: int = field(default=128, metadata={"help": "Longest training text in tokens."})
-    n_iter: int = field(default=20, metadata={"help": "Augmented copies of each text. 0: none."})
-    p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word of a copy."})
-    p_pos: float = field(default=0.1, metadata={"help": "Probability of exchanging it for another with its tag."})
-    p_ngram: float = field(default=0.25, metadata={"help": "Probability of keeping 1 to 5 words of a copy only."})
-    tagger: str = field(default="lexicon", metadata={"help": "lexicon, textblob, nltk or spacy:MODEL."})
     tokenizer: str | None = field(
         default=None,
         metadata={"help": "teacher (its pieces that occur), word, or a folder. Left out: teacher if there is one."},
@@ -101,11 +77,19 @@ class RunArguments:
     include_code: bool = field(
         default=True, metadata={"help": "Save the student's code beside it, for use with trust_remote_code=True."}
     )
+    license: str | None = field(
+        default=None, metadata={"help": "The student's license, for its card: apache-2.0, or another id of the Hub's."}
+    )
+    language: list[str] | None = field(
+        default=None, metadata={"help": "Codes of the texts' languages, for the card: en, or several."}
+    )
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment and tokenize."})
 
     def __post_init__(self) -> None:
         if isinstance(self.metric, str):  # `metric: f1` in a file
             self.metric = [self.metric]
+        if isinstance(self.language, str):
+            self.language = [self.language]
 
     @property
     def files(self) -> dict[str, str]:
@@ -128,27 +112,10 @@ class RunArguments:
     @property
     def columns(self) -> dict[str, str | None]:
         """The user's column names by the standard ones."""
-        return {
-            "text": self.text_column,
-            "text_pair": self.text_pair_column,
-            "label": self.label_column,
-            "teacher_logits": self.teacher_logits_column,
-        }
+        return {**super().columns, "teacher_logits": self.teacher_logits_column}
 
 
-def torch_dtype(name: str) -> torch.dtype:
-    """Return what a name stands for: `auto` is bfloat16 where it is no slower than float32."""
-    if name != "auto":
-        return getattr(torch, name)
-    if torch.cuda.is_available():
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        features = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
-        has_bfloat16 = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.bfloat16 if has_bfloat16 else torch.float32
-
-
-@dataclass
+@dataclass(repr=False)
 class StudentTrainingArguments(DistillationTrainingArguments):
     """Training arguments with defaults for a whole run."""
 
@@ -181,12 +148,9 @@ def read_arguments() -> tuple[RunArguments, StudentTrainingArguments]:
     run, training = parse_arguments(classes, description)
     is_demo = not (run.teacher or run.files or run.dataset_name)
     if is_demo:
-        settings = Path(__file__).with_name("configs") / "demo.yaml"
+        settings = Path(__file__).with_name("demo.yaml")
         run, training = parse_arguments(classes, description, [str(settings), *sys.argv[1:]])
-    is_main = PartialState().is_main_process
-    logging.basicConfig(format="%(message)s", level=logging.INFO if is_main else logging.ERROR)
-    for noisy in ("httpx", "filelock", "fsspec"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_stderr()
     wanted, found = int(os.environ.get("WORLD_SIZE", "1")), PartialState().num_processes
     if wanted != found:
         sys.exit(f"The launcher started {wanted} processes, but each runs alone. On a CPU add --use_cpu true.")

@@ -1,4 +1,4 @@
-"""A small corpus of opinions in English, written by a grammar: what `run_distill.py` runs on when it is given no data.
+"""A small corpus of opinions in English, written by a grammar: what a distillation runs on when it is given no data.
 
 The label of a sentence follows from how it is put together ("the plot is dull , but the acting is far from wooden"),
 so counting its words is not enough. A fifth of all pairs of an aspect and an opinion word ("soup", "bland"), and

@@ -1,19 +1,21 @@
-"""Command lines of the example scripts: arguments from a YAML file and flags, errors in a line, resuming."""
+"""Arguments from a YAML file and flags, what is told on the way, resuming."""
 
 import argparse
 import dataclasses
+import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import yaml
+from accelerate import PartialState
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
-from transformers.utils import logging
 
-logger = logging.get_logger(__name__)
+from hf_bilstm_distill.commands.errors import OneLineParser
+
+logger = logging.getLogger(__name__)
 
 LAST_CHECKPOINT = "last"
 _SHOWN_TRAINING_ARGUMENTS = {
@@ -32,7 +34,6 @@ _SHOWN_TRAINING_ARGUMENTS = {
     "gradient_accumulation_steps",
     "eval_strategy",
     "save_strategy",
-    "save_steps",
     "logging_steps",
     "seed",
     "bf16",
@@ -45,6 +46,9 @@ _SHOWN_TRAINING_ARGUMENTS = {
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings:
             return super()._format_action_invocation(action)
@@ -52,9 +56,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return flag if action.nargs in (0, "?") else f"{flag} {self._format_args(action, 'VALUE')}"
 
 
-class _Parser(HfArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+class _Parser(OneLineParser, HfArgumentParser):
+    pass
 
 
 def parse_arguments(
@@ -62,7 +65,7 @@ def parse_arguments(
 ) -> tuple[Any, ...]:
     """Read a command line `[config.yaml] [--flag value ...]`; flags override the file.
 
-    `--help` shows the script's own arguments and the common ones of training, `--help_all` all of them.
+    Where there are arguments of training, `--help` shows the common ones and `--help_all` all of them, and
     `--resume_from_checkpoint` may stand without a value: then it is `last`.
 
     Args:
@@ -74,14 +77,18 @@ def parse_arguments(
         One instance of each dataclass.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    trains = any(issubclass(each, TrainingArguments) for each in dataclass_types)
     parser = _Parser(
         cast(Any, list(dataclass_types)),
         description=description,
         formatter_class=_HelpFormatter,
-        epilog="All other arguments of transformers.TrainingArguments are taken too: --help_all shows them.",
+        epilog="All other arguments of transformers.TrainingArguments are taken too: --help_all shows them."
+        if trains
+        else None,
     )
     parser.usage = "%(prog)s [config.yaml] [--flag value ...]"
-    parser.add_argument("--help_all", action="store_true", help="Show every argument and exit.")
+    if trains:
+        parser.add_argument("--help_all", action="store_true", help="Show every argument and exit.")
     _describe(parser, dataclass_types, show_all="--help_all" in given)
     if "--help_all" in given:
         parser.print_help()
@@ -91,25 +98,18 @@ def parse_arguments(
     for action in parser._actions:
         action.required = action.required and parser.get_default(action.dest) is None
     try:
-        *filled, _ = parser.parse_args_into_dataclasses(args=given)
+        filled = parser.parse_args_into_dataclasses(args=given)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
-    return tuple(filled)
+    return tuple(filled[: len(dataclass_types)])  # behind them stands what is left, such as help_all
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the process with one line instead of a traceback if the block meets bad input.
-
-    Meant for the loading and checking that comes before the long work; later errors keep their traceback.
-
-    Yields:
-        Nothing.
-    """
-    try:
-        yield
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}")
+def log_to_stderr() -> None:
+    """Show what the stages tell, once a line and by one process; the libraries below them only warn."""
+    is_main = PartialState().is_main_process
+    logging.basicConfig(format="%(message)s", level=logging.INFO if is_main else logging.ERROR)
+    for noisy in ("httpx", "filelock", "fsspec"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def last_checkpoint(training: TrainingArguments) -> str | None:

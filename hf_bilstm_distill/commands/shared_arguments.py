@@ -1,0 +1,80 @@
+"""Arguments that several commands have."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class TeacherChoice:
+    """Which teacher, and how it computes."""
+
+    teacher: str | None = field(
+        default=None, metadata={"help": "The fine-tuned classifier: a folder or an id on the Hub."}
+    )
+    teacher_dtype: Literal["float32", "bfloat16", "float16", "auto"] = field(
+        default="float32",
+        metadata={"help": "What the teacher computes in. auto: bfloat16 where the machine has instructions for it."},
+    )
+
+
+@dataclass
+class ColumnArguments:
+    """Where the texts and their labels stand."""
+
+    text_column: str = field(default="text", metadata={"help": "Column with the text, or the first of two."})
+    text_pair_column: str | None = field(
+        default=None, metadata={"help": "Column with the second text, if texts come in pairs."}
+    )
+    label_column: str = field(
+        default="label", metadata={"help": "Column with the gold label: a number or a name. It may be missing."}
+    )
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """The user's column names by the standard ones."""
+        return {"text": self.text_column, "text_pair": self.text_pair_column, "label": self.label_column}
+
+
+@dataclass
+class LabelArguments(ColumnArguments):
+    """Where the texts and their labels stand, and what the labels mean."""
+
+    labels: list[str] | None = field(
+        default=None, metadata={"help": "Names of the labels 0, 1, ..., where there are numbers only."}
+    )
+    label_order: list[int] | None = field(
+        default=None,
+        metadata={"help": "For each label of the data, its position in the teacher's logits. Left out: by name."},
+    )
+    problem_type: str | None = field(
+        default=None,
+        metadata={
+            "help": "One class a text, several, or a number. Left out: the teacher's.",
+            "choices": ["single_label_classification", "multi_label_classification", "regression"],
+        },
+    )
+
+
+@dataclass
+class AugmentationArguments:
+    """How to make copies of texts."""
+
+    n_iter: int = field(default=20, metadata={"help": "Augmented copies of each text. 0: none."})
+    p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word of a copy."})
+    p_pos: float = field(default=0.1, metadata={"help": "Probability of exchanging it for another with its tag."})
+    p_ngram: float = field(default=0.25, metadata={"help": "Probability of keeping 1 to 5 words of a copy only."})
+    tagger: str = field(default="lexicon", metadata={"help": "lexicon, textblob, nltk or spacy:MODEL."})
+
+
+@dataclass
+class FileArguments:
+    """One file of texts."""
+
+    file: str = field(metadata={"help": "Texts: csv, tsv, jsonl or parquet."})
+
+
+@dataclass
+class FilesArguments(FileArguments):
+    """A file of texts, and one to write."""
+
+    output_file: str = field(metadata={"help": "What to write, .jsonl or .parquet. It appears when it is whole."})
