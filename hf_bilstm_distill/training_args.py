@@ -102,7 +102,7 @@ class DistillationTrainingArguments(TrainingArguments):
             )
 
 
-@dataclass
+@dataclass(repr=False)
 class MultiTaskTrainingArguments(DistillationTrainingArguments):
     """`DistillationTrainingArguments` with the settings of several tasks.
 

@@ -15,12 +15,15 @@ import hf_bilstm_distill
 from hf_bilstm_distill import (
     CallableTeacher,
     DistillationTrainingArguments,
+    MultiTaskTrainingArguments,
     TextClassifier,
     label_with_teacher,
     load_file,
     read_words,
 )
 from hf_bilstm_distill.commands.distill_arguments import StudentTrainingArguments
+from hf_bilstm_distill.commands.finetune_teacher import TeacherTrainingArguments
+from hf_bilstm_distill.commands.mkd_arguments import MultiTaskStudentTrainingArguments
 
 SOURCES = sorted(Path(hf_bilstm_distill.__file__).parent.rglob("*.py"))
 TOKEN = "hf_" + "Q" * 34
@@ -156,7 +159,16 @@ def test_an_id_that_is_none_is_refused(name: str) -> None:
         TextClassifier.from_pretrained(name)
 
 
-@pytest.mark.parametrize("kind", [DistillationTrainingArguments, StudentTrainingArguments])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DistillationTrainingArguments,
+        MultiTaskStudentTrainingArguments,
+        MultiTaskTrainingArguments,
+        StudentTrainingArguments,
+        TeacherTrainingArguments,
+    ],
+)
 def test_a_token_is_in_no_text_of_the_arguments(kind: type[DistillationTrainingArguments], tmp_path: Path) -> None:
     """Logs, notebooks and bug reports show the arguments."""
     arguments = kind(output_dir=str(tmp_path), hub_token=TOKEN, report_to=[])

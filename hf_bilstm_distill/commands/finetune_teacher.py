@@ -47,7 +47,7 @@ class TeacherArguments:
     max_length: int = field(default=128, metadata={"help": "Longest text in tokens."})
 
 
-@dataclass
+@dataclass(repr=False)  # the inherited one hides the token of the Hub
 class TeacherTrainingArguments(DistillationTrainingArguments):
     """Training arguments with the usual defaults for fine-tuning an encoder."""
 

@@ -88,7 +88,7 @@ class MultiTaskRunArguments(AugmentationArguments):
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment and tokenize."})
 
 
-@dataclass
+@dataclass(repr=False)
 class MultiTaskStudentTrainingArguments(StudentTrainingArguments, MultiTaskTrainingArguments):
     """Training arguments with defaults for a whole run."""
 
