@@ -47,6 +47,7 @@ NOT_RUN = {
     ("compared.md", "pip install"): "installs packages",
     ("recipes.md", "accelerate launch"): "needs several GPUs",
     ("results.md", "for seed in"): "real data and hours",
+    ("results.md", "python benchmarks/pairs.py"): "real data and hours",
     ("results.md", "python examples/finetune_teacher.py"): "real data and hours",
     ("scale.md", "accelerate launch"): "needs several machines",
     ("training.md", "accelerate launch"): "needs several GPUs",

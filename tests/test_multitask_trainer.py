@@ -274,7 +274,7 @@ def test_two_tasks_are_learned_at_once(make: Make, tasks: dict[str, Dataset], tm
         "score": compute_metrics_for(load_metric("pearsonr")),
     }
     trainer = make(
-        train_dataset=chosen, eval_dataset=chosen, compute_metrics=metrics, num_train_epochs=25, logging_steps=500
+        train_dataset=chosen, eval_dataset=chosen, compute_metrics=metrics, num_train_epochs=50, logging_steps=500
     )
     untouched = weights(trainer)
     before = trainer.evaluate()
