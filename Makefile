@@ -7,7 +7,7 @@ TEACHER ?= out/demo/_demo/teacher
 STUDENT ?= out/demo
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test test-slow test-oldest wheel-test lint bench docs clean
+.PHONY: help demo test test-slow test-pages test-oldest wheel-test lint bench docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -16,10 +16,13 @@ demo: .venv/test  ## Distil a small teacher, without network or data: report and
 	$(BIN)/python examples/run_distill.py --output_dir out/demo
 
 # Two things that run at once on few cores must not spin while they wait; one alone is faster if it does.
-test test-slow test-oldest: export OMP_WAIT_POLICY = PASSIVE
+test test-slow test-pages test-oldest: export OMP_WAIT_POLICY = PASSIVE
 
 test: .venv/test  ## Run the default tests
 	$(BIN)/python -m pytest
+
+test-pages: .venv/dev  ## Run every block of the docs, and the longest demo: a quarter of an hour
+	$(BIN)/python -m pytest -m pages
 
 test-slow: .venv/test  ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -158,7 +158,7 @@ def test_the_quick_pages_run(reader: list[str]) -> None:
     run_pages(QUICK, reader)
 
 
-@pytest.mark.slow
+@pytest.mark.pages
 @pytest.mark.parametrize("page", SLOW)
 def test_a_page_runs(page: str, reader: list[str]) -> None:
     """A block of this page does not run."""

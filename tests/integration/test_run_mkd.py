@@ -147,7 +147,7 @@ def test_mistakes_are_told_in_one_line_before_the_work(
     assert not (tmp_path / "out" / "config.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.pages
 def test_the_demo_runs_without_a_file(examples_main: Main, tmp_path: Path) -> None:
     """The first thing that a user tries."""
     flags = {"num_train_epochs": 1, "single_task_baselines": False, "use_cpu": True, "disable_tqdm": True}
