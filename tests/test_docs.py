@@ -46,6 +46,7 @@ NOT_RUN = {
     ("index.md", "pip install"): "installs packages",
     ("compared.md", "pip install"): "installs packages",
     ("recipes.md", "accelerate launch"): "needs several GPUs",
+    ("reliability.md", "from datasets import load_dataset"): "needs a data set on the Hub",
     ("results.md", "for seed in"): "real data and hours",
     ("results.md", "python benchmarks/pairs.py"): "real data and hours",
     ("results.md", "python examples/finetune_teacher.py"): "real data and hours",
