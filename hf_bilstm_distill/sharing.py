@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import cast
 
 from huggingface_hub import HfApi
 from transformers import PreTrainedModel, Trainer, TrainingArguments
@@ -26,8 +27,8 @@ def include_code(model: PreTrainedModel) -> None:
     """Make `save_pretrained` and `push_to_hub` copy the Python files that a student is made of beside its weights.
 
     `AutoModel` and `AutoModelForSequenceClassification` then load it with `trust_remote_code=True` where this package
-    is not installed. transformers keeps this by class: from now on every save of a student copies its code,
-    checkpoints too, so call it when training is over.
+    is not installed. It holds for this model, and for its encoder saved apart; checkpoints that are saved after the
+    call have the code too.
 
     Args:
         model: The student.
@@ -38,13 +39,16 @@ def include_code(model: PreTrainedModel) -> None:
     if type(model) not in _AUTO_CLASSES:
         names = [known.__name__ for known in _AUTO_CLASSES]
         raise TypeError(f"include_code takes one of {names}, got {type(model).__name__}.")
-    family = {known: name for known, name in _AUTO_CLASSES.items() if known.config_class is type(model.config)}
-    type(model.config).register_for_auto_class()
-    for known, name in family.items():  # a classifier's encoder may be saved apart
-        known.register_for_auto_class(name)
+    # `register_for_auto_class` would do this to the class, and so to every student of this process.
+    vars(model.config)["_auto_class"] = "AutoConfig"
+    for part in (model, cast(PreTrainedModel, model.base_model)):
+        if part.config is model.config:
+            vars(part)["_auto_class"] = _AUTO_CLASSES[type(part)]
     # transformers enters the saved class alone; people also load the encoder from a classifier's checkpoint.
     model.config.auto_map = {
-        name: f"{known.__module__.rpartition('.')[2]}.{known.__name__}" for known, name in family.items()
+        name: f"{known.__module__.rpartition('.')[2]}.{known.__name__}"
+        for known, name in _AUTO_CLASSES.items()
+        if known.config_class is type(model.config)
     }
 
 

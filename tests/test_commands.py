@@ -331,7 +331,7 @@ def test_pieces_fit_together(
         *("distill", "--train_file", files["labelled.jsonl"], "--validation_file", reviews, *COLUMNS),
         *("--teacher_logits_column", "teacher_logits", "--n_iter", "0", "--num_train_epochs", "20"),
         *("--learning_rate", "1e-2", "--per_device_train_batch_size", "16", "--use_cpu", "true"),
-        *("--lstm_hidden_size", "16", "--fc_size", "16", "--embedding_dim", "32", "--include_code", "false"),
+        *("--lstm_hidden_size", "16", "--fc_size", "16", "--embedding_dim", "32"),
         *("--save_strategy", "no", "--output_dir", files["student"]),
     )
     export = ["export", "--student", files["student"], "--output_dir", files["onnx"], "--eval_file", reviews]

@@ -1,5 +1,6 @@
 """The BiLSTM student: an encoder of one sentence or of a siamese pair, and a classifier on top of it."""
 
+import os
 from typing import Any, cast
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
@@ -82,12 +84,21 @@ class BiLSTMPreTrainedModel(PreTrainedModel):
             if module.bias is not None:
                 init.zeros_(module.bias)
 
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """Save as transformers does, but do not name code files that are not saved along."""
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Save as transformers does; with the code of a student that `include_code` marked, else naming none.
+
+        Args:
+            save_directory: The folder.
+            *args: As transformers takes them.
+            **kwargs: As transformers takes them.
+        """
         named = getattr(self.config, "auto_map", None)
-        if named and self._auto_class is None:  # loaded from a folder with code; `repository--file` stays true
+        if "_auto_class" in vars(self) and kwargs.get("is_main_process", True):
+            os.makedirs(save_directory, exist_ok=True)
+            custom_object_save(self, save_directory, config=cast(Any, self.config))
+        elif named and self._auto_class is None:  # loaded from a folder with code; `repository--file` stays true
             self.config.auto_map = {name: place for name, place in named.items() if "--" in place}
-        super().save_pretrained(*args, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
 
 class BiLSTMModel(BiLSTMPreTrainedModel):

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +101,6 @@ def test_the_students_folder_is_flat() -> None:
 
 
 # -------------------------------------------------------------------------------------- saving, and loading elsewhere
-@pytest.fixture(autouse=True)
-def registrations() -> Iterator[None]:
-    """Take back what `include_code` sets in the classes, so that other tests save no code."""
-    with pytest.MonkeyPatch.context() as patch:
-        for known in CLASSES:
-            patch.setattr(known, "_auto_class", known._auto_class)
-        yield
-
-
 def small_student(student_class: type[PreTrainedModel], **settings: Any) -> Any:
     torch.manual_seed(0)
     config = BiLSTMConfig(
@@ -160,6 +150,15 @@ def test_included_code_is_all_of_it(student_class: type[PreTrainedModel], tmp_pa
         }
 
 
+def test_code_is_included_with_no_other_student(tmp_path: Path) -> None:
+    """A process that shares one student, and from then on writes code beside every other."""
+    shared, other = small_student(BiLSTMForSequenceClassification), small_student(BiLSTMForSequenceClassification)
+    include_code(shared)
+    other.save_pretrained(tmp_path)
+    assert file_names(tmp_path) == ["config.json", "model.safetensors"]
+    assert "auto_map" not in config_file(tmp_path)
+
+
 def test_included_code_of_a_multitask_student_is_all_of_it(tmp_path: Path) -> None:
     """A folder whose classifier or encoder cannot be loaded for want of a file."""
     student = multitask_student()
@@ -178,13 +177,11 @@ def test_included_code_of_a_multitask_student_is_all_of_it(tmp_path: Path) -> No
         assert auto_map == {"AutoConfig": f"{module}.{type(saved.config).__name__}", **own}
 
 
-def test_saving_again_without_code_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_again_without_code_names_none(tmp_path: Path) -> None:
     """A student that was loaded from a folder with code, and names files that its new folder does not have."""
     student = small_student(BiLSTMForSequenceClassification)
     include_code(student)
     student.save_pretrained(tmp_path / "with")
-    for known in CLASSES:  # as in a new process
-        monkeypatch.setattr(known, "_auto_class", None)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "with")
     assert type(loaded) is BiLSTMForSequenceClassification
     loaded.config.auto_map["AutoModel"] = "somebody/student--modeling_bilstm.BiLSTMModel"  # stands on the Hub

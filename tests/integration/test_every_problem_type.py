@@ -17,7 +17,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ["--use_cpu", "true", "--save_strategy", "no", "--per_device_train_batch_size", "16"]
 STUDENT = [
     *("--lstm_hidden_size", "16", "--fc_size", "16", "--embedding_dim", "32", "--n_iter", "2"),
-    *("--include_code", "false"),  # it would be included with every student that this process saves afterwards
 ]
 TOPICS = ["acting", "film", "songs", "story"]
 

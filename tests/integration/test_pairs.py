@@ -21,7 +21,6 @@ SMALL = [
     *("--lstm_hidden_size", "8", "--fc_size", "8", "--embedding_dim", "16", "--n_iter", "3", "--use_cpu", "true"),
     *("--num_train_epochs", "1", "--per_device_train_batch_size", "16", "--save_strategy", "no"),
 ]
-IN_PROCESS = ["--include_code", "false"]  # it would be included with every student that is saved afterwards
 
 Teacher = Callable[[int], str]
 Main = Callable[..., None]
@@ -158,7 +157,7 @@ def test_ready_settings_run_on_local_files(
         "run_distill",
         *(str(config), "--dataset_name", "", "--train_file", str(tmp_path / "train.jsonl")),
         *("--validation_file", str(tmp_path / "train.jsonl"), "--teacher", make_teacher(num_labels), *columns, *SMALL),
-        *("--n_iter", "1", "--baseline", "false", *IN_PROCESS, "--output_dir", str(tmp_path / "out")),
+        *("--n_iter", "1", "--baseline", "false", "--output_dir", str(tmp_path / "out")),
     )
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert set(report["models"][1]["metrics"]) == METRICS.get(config.stem, {"accuracy"})
