@@ -211,7 +211,7 @@ def test_what_belongs_to_a_student_is_pushed_and_no_token(pushed: tuple[HubEndpo
     assert set(hub.files("someone/student-by-hand")) == {*STUDENT, *CODE, "README.md"} - {"training_args.bin"}
     assert set(by_hand.branches) == {"main", "v2"}
     every_save, checkpoints = (set(hub.files(f"someone/{name}")) for name in ("every_save", "all_checkpoints"))
-    assert every_save == {*STUDENT, "README.md"} | set(CODE)
+    assert every_save == {*STUDENT, "README.md"}  # nobody included the code of that one
     assert {path.partition("/")[0] for path in checkpoints - every_save} == {"checkpoint-2", "checkpoint-4"}
     for name in ("every_save", "all_checkpoints"):
         assert "Training in progress, epoch 1" in hub.repositories[f"someone/{name}"].messages
