@@ -21,6 +21,7 @@ from hf_bilstm_distill.cautions import check_symmetry, warn_of_foreign_tokenizer
 from hf_bilstm_distill.folding import Encoded, FoldedBiLSTM, FoldedStudent
 from hf_bilstm_distill.metrics import predictions_of
 from hf_bilstm_distill.onednn import linear_layers_in_onednn
+from hf_bilstm_distill.predictor import WordLookup
 from hf_bilstm_distill.students import BiLSTMForSequenceClassification
 from hf_bilstm_distill.transfer_set import REGRESSION, SINGLE_LABEL, check_label_order, check_strings
 
@@ -57,6 +58,7 @@ class TextClassifier:
         self._labels = [str(name) for _, name in sorted(cast(Any, model.config).id2label.items())]
         self._order = list(range(len(self._labels)))
         self._folded: FoldedStudent | None = None
+        self._words: WordLookup | None = None
 
     @classmethod
     def from_pretrained(
@@ -174,24 +176,23 @@ class TextClassifier:
 
     def _tokenize(self, columns: list[list[str]]) -> Encoded:
         if isinstance(self.model, BiLSTMForSequenceClassification) and type(self.tokenizer) is FastTokenizer:
-            return self._tokenize_fast(columns, is_pair=self.model.config.is_pair)
+            return self._tokenize_fast(columns)
         options: dict[str, Any] = {"truncation": True, "max_length": self.max_length}
         options["return_attention_mask"] = False  # no padding yet
         options["return_token_type_ids"] = getattr(self.model.config, "is_pair", None)  # a siamese student needs them
         encoded = self.tokenizer(*columns, **options)
         return cast(Encoded, encoded.data)
 
-    def _tokenize_fast(self, columns: list[list[str]], *, is_pair: bool) -> Encoded:
+    def _tokenize_fast(self, columns: list[list[str]]) -> Encoded:
         """Make the same tokens as the tokenizer, without what its wrapping takes: a third of the time."""
         backend = self.tokenizer.backend_tokenizer
         backend.no_padding()
         backend.enable_truncation(self.max_length, direction=self.tokenizer.truncation_side)
         backend.encode_special_tokens = self.tokenizer.split_special_tokens
-        encodings = backend.encode_batch_fast(columns[0] if len(columns) == 1 else list(zip(*columns, strict=True)))
-        encoded = {"input_ids": [encoding.ids for encoding in encodings]}
-        if is_pair:
-            encoded["token_type_ids"] = [encoding.type_ids for encoding in encodings]
-        return encoded
+        if self._words is None:
+            self._words = WordLookup(backend)
+        rows = self._words.encode(columns[0] if len(columns) == 1 else list(zip(*columns, strict=True)))
+        return {"input_ids": [ids for ids, _ in rows], "token_type_ids": [type_ids for _, type_ids in rows]}
 
     @torch.inference_mode()
     def _logits(self, encoded: Encoded) -> Tensor:

@@ -6,9 +6,10 @@ This file stands alone: `export_onnx` copies it into the folder that it writes.
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -18,7 +19,7 @@ _INSTALL = (
 
 try:
     import numpy as np
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 except ImportError as error:
     raise ImportError(f"OnnxTextClassifier cannot run: {error}. {_INSTALL}") from error
 
@@ -31,16 +32,114 @@ _ROWS_PER_ENCODING = 256  # encodings are large, and only their ids are kept
 _ROWS_IN_MEMORY = 4096  # sorted by length together
 _SECONDS_BEFORE_PROGRESS = 3
 
+_FEWEST_TEXTS = 16  # of fewer, to look words up takes as long as to tokenize
+_MOST_WORDS = 2**17
+_WORDS_PER_ENCODING = 64
+
 Sentences = str | tuple[str, str]
 Result = dict[str, Any] | list[dict[str, Any]]
 """`{"label": ..., "score": ...}`, or a list of such labels, the best one first."""
 
 
+class WordLookup:
+    """Tokenizes many texts by looking their words up: what the tokenizer gives, in a part of the time.
+
+    That holds where the tokenizer never looks beyond a space and puts no special tokens around a text, as that of most
+    students does; others tokenize as ever. Words of one token are remembered, others tokenized once a call.
+
+    Args:
+        tokenizer: The tokenizer. It must not pad.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {"": []}
+
+    @cached_property
+    def _whole(self) -> Tokenizer | None:
+        """The tokenizer without truncation, if it never looks beyond a space."""
+        definition = self._tokenizer.to_str()
+        if not _never_looks_beyond_a_space(json.loads(definition)):
+            return None
+        whole = Tokenizer.from_str(definition)
+        whole.no_truncation()
+        return whole
+
+    def encode(self, sentences: Sequence[Sentences]) -> list[tuple[list[int], list[int]]]:
+        """Tokenize texts or pairs.
+
+        Args:
+            sentences: Texts, or pairs of texts.
+
+        Returns:
+            For each its token ids, and their type ids: 1 in the second sentence of a pair, 0 elsewhere.
+        """
+        whole = self._whole if len(sentences) >= _FEWEST_TEXTS else None
+        if whole is None or whole.get_vocab_size() != self._tokenizer.get_vocab_size():  # tokens were added since
+            return self._by_tokenizer(sentences)
+        return self._by_words(sentences, whole)
+
+    def _by_tokenizer(self, sentences: Sequence[Sentences]) -> list[tuple[list[int], list[int]]]:
+        rows: list[tuple[list[int], list[int]]] = []
+        for start in range(0, len(sentences), _ROWS_PER_ENCODING):
+            encodings = self._tokenizer.encode_batch_fast(sentences[start : start + _ROWS_PER_ENCODING])
+            rows += [(encoding.ids, encoding.type_ids) for encoding in encodings]
+        return rows
+
+    def _by_words(self, sentences: Sequence[Sentences], whole: Tokenizer) -> list[tuple[list[int], list[int]]]:
+        are_pairs = not isinstance(sentences[0], str)
+        texts = cast(Iterable[str], chain.from_iterable(sentences) if are_pairs else sentences)
+        words = [text.split(" ") for text in texts]
+        new = [word for word in set(chain.from_iterable(words)) if word not in self._known]
+        ids_of = self._known | self._learn(new, whole)
+        ids = [list(chain.from_iterable(map(ids_of.__getitem__, row))) for row in words]
+        rows = [(each, [0] * len(each)) for each in ids]
+        if are_pairs:
+            both = zip(ids[::2], ids[1::2], strict=True)
+            rows = [(first + second, [0] * len(first) + [1] * len(second)) for first, second in both]
+        if truncation := self._tokenizer.truncation:
+            too_long = [row for row, (tokens, _) in enumerate(rows) if len(tokens) > truncation["max_length"]]
+            for row, cut in zip(too_long, self._by_tokenizer([sentences[row] for row in too_long]), strict=True):
+                rows[row] = cut
+        return rows
+
+    def _learn(self, new: list[str], whole: Tokenizer) -> dict[str, list[int]]:
+        learned: dict[str, list[int]] = {word: [] for word in new}
+        parts = [new[start : start + _WORDS_PER_ENCODING] for start in range(0, len(new), _WORDS_PER_ENCODING)]
+        for part, encoding in zip(parts, whole.encode_batch([" ".join(part) for part in parts]), strict=True):
+            places = iter(part)  # one by one, words would take three times as long
+            end = -1
+            for token, (start, _) in zip(encoding.ids, encoding.offsets, strict=True):
+                while start >= end:
+                    word = next(places)
+                    end += 1 + len(word)
+                learned[word].append(token)
+        unknown = [whole.token_to_id(whole.model.unk_token)]
+        if len(self._known) < _MOST_WORDS:
+            self._known |= {word: ids for word, ids in learned.items() if len(ids) == 1 and ids != unknown}
+        return learned
+
+
+def _never_looks_beyond_a_space(definition: Mapping[str, Any]) -> bool:
+    """Whether the tokens of a text are those of its words, one after the other."""
+    normalizer, splitter = definition["normalizer"] or {"normalizers": []}, definition["pre_tokenizer"] or {}
+    steps = normalizer.get("normalizers", [normalizer])
+    replaced = [step["pattern"].get("String", " ") for step in steps if step["type"] == "Replace"]
+    return (
+        {step["type"] for step in steps} <= {"Replace", "BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD"}
+        and not any(" " in pattern for pattern in replaced)
+        and splitter.get("pretokenizers", [splitter])[0].get("type") in {"BertPreTokenizer", "WhitespaceSplit"}
+        and definition["model"]["type"] in {"WordPiece", "WordLevel"}
+        and (definition["post_processor"] or {}).get("special_tokens") == {}
+        and not any(" " in token["content"] for token in definition["added_tokens"])
+    )
+
+
 class OnnxTextClassifier:
     """A student that `export_onnx` wrote, with its tokenizer: texts in, labels with scores out.
 
-    It answers as `pipeline("text-classification")` does, except that it cuts texts at the student's `max_length`. It
-    has no state, so any number of threads may use one classifier.
+    It answers as `pipeline("text-classification")` does, except that it cuts texts at the student's `max_length`. Any
+    number of threads may use one classifier.
 
     Args:
         model: The graph: the path of a file, or its bytes.
@@ -65,6 +164,7 @@ class OnnxTextClassifier:
         self.is_pair: bool = config["is_pair"]
         self.num_threads = num_threads or _available_cores()
         self._tokenizer = tokenizer
+        self._words = WordLookup(tokenizer)
         self._session = _open_session(model)
 
     @classmethod
@@ -131,8 +231,7 @@ class OnnxTextClassifier:
         if not isinstance(inputs, str | Mapping):
             return list(_with_progress(self.stream(inputs, top_k=top_k), inputs))
         sentences = self._sentences(inputs)
-        encoding = self._tokenizer.encode(*sentences) if self.is_pair else self._tokenizer.encode(sentences)
-        (result,) = self._results(self._run([self._row(encoding)]), top_k)
+        (result,) = self._results(self._run(self._encode([sentences])), top_k)
         return [result] if isinstance(inputs, str) and top_k == 1 else result
 
     __call__ = predict
@@ -202,15 +301,8 @@ class OnnxTextClassifier:
         return (texts[0], texts[1]) if self.is_pair else texts[0]
 
     def _encode(self, sentences: list[Sentences]) -> list[np.ndarray]:
-        rows: list[np.ndarray] = []
-        for start in range(0, len(sentences), _ROWS_PER_ENCODING):
-            encodings = self._tokenizer.encode_batch_fast(sentences[start : start + _ROWS_PER_ENCODING])
-            rows += [self._row(encoding) for encoding in encodings]
-        return rows
-
-    def _row(self, encoding: Encoding) -> np.ndarray:
-        ids = [encoding.ids, encoding.type_ids] if self.is_pair else [encoding.ids]
-        return np.array(ids, dtype=np.int32)  # (inputs, length)
+        inputs = 1 + self.is_pair  # a student of single texts reads no type ids
+        return [np.array(row[:inputs], dtype=np.int32) for row in self._words.encode(sentences)]  # (inputs, length)
 
     def _run(self, rows: list[np.ndarray]) -> np.ndarray:
         lengths = np.array([row.shape[1] for row in rows])

@@ -171,7 +171,12 @@ def _word_tokenizer(words: Iterable[str], mask_token: str) -> PreTrainedTokenize
             normalizers.BertNormalizer(strip_accents=False, lowercase=True),
         ]
     )
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),  # no word has a space in it; this says so to `WordLookup`
+            pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True),
+        ]
+    )
     return _student_tokenizer(
         backend, model_max_length=_DEFAULT_MAX_LENGTH, pad_token=_PAD, unk_token=_UNK, mask_token=mask_token
     )
