@@ -4,6 +4,7 @@ import ast
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hf_bilstm_distill import (
     load_file,
     read_words,
 )
+from hf_bilstm_distill.commands import label
 from hf_bilstm_distill.commands.distill_arguments import StudentTrainingArguments
 from hf_bilstm_distill.commands.finetune_teacher import TeacherTrainingArguments
 from hf_bilstm_distill.commands.mkd_arguments import MultiTaskStudentTrainingArguments
@@ -139,6 +141,22 @@ def test_code_beside_a_teacher_runs_only_on_request(with_code: Path, tmp_path: P
     teacher = TextClassifier.from_pretrained(with_code, trust_remote_code=True)
     assert (tmp_path / "mark").exists()
     assert teacher.logits(["a warm and funny film"]).shape == (1, 2)
+
+
+def test_a_command_runs_code_beside_a_teacher_only_with_the_flag(
+    with_code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that runs what a teacher's author wrote unasked, or that cannot use such a teacher at all."""
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "labelled.jsonl"
+    rows.write_text('{"text": "a warm and funny film"}\n')
+    flags = ["label", "--teacher", str(with_code), "--file", str(rows), "--output_file", str(out)]
+    monkeypatch.setattr(sys, "argv", flags)
+    with pytest.raises(SystemExit, match="trust_remote_code"):
+        label.main()
+    assert not (tmp_path / "mark").exists()
+    monkeypatch.setattr(sys, "argv", [*flags, "--trust_remote_code", "true"])
+    label.main()
+    assert len(json.loads(out.read_text())["teacher_logits"]) == 2
 
 
 def test_names_from_outside_stay_in_their_folder(tmp_path: Path) -> None:

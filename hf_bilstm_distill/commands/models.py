@@ -59,7 +59,11 @@ class ExportedClassifier:
 
 def load_teacher(run: TeacherChoice) -> TextClassifier | None:
     """Load the teacher, if there is one."""
-    return TextClassifier.from_pretrained(run.teacher, dtype=torch_dtype(run.teacher_dtype)) if run.teacher else None
+    if run.teacher is None:
+        return None
+    return TextClassifier.from_pretrained(
+        run.teacher, dtype=torch_dtype(run.teacher_dtype), trust_remote_code=run.trust_remote_code
+    )
 
 
 def load_classifier(name_or_path: str) -> TextClassifier | ExportedClassifier:

@@ -15,6 +15,10 @@ class TeacherChoice:
         default="float32",
         metadata={"help": "What the teacher computes in. auto: bfloat16 where the machine has instructions for it."},
     )
+    trust_remote_code: bool = field(
+        default=False,
+        metadata={"help": "Run the Python code that lies beside the teacher's weights, with all the rights you have."},
+    )
 
 
 @dataclass
