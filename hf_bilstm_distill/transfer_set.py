@@ -213,7 +213,6 @@ def find_label_order(
                 f"The teacher has {len(teacher_names)} labels {teacher_names}, but the data has the labels "
                 f"{found.tolist()}. Both need the same; if the data's numbers stand for names, write the names."
             )
-        logger.info(f"The data's labels are numbers: 0 is taken for {teacher_names[0]!r}, and so on.")
     return list(range(len(teacher_names)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset
 from transformers import pipeline
 
 import hf_bilstm_distill_cli
@@ -21,8 +21,11 @@ from hf_bilstm_distill import (
     TextClassifier,
     __version__,
     export_onnx,
+    label_with_teacher,
     train_word_tokenizer,
 )
+from hf_bilstm_distill.commands.gold_labels import settle_gold_labels
+from hf_bilstm_distill.commands.shared_arguments import LabelArguments
 
 Command = Callable[..., str]
 COMMAND = [sys.executable, "-c", "import hf_bilstm_distill_cli; hf_bilstm_distill_cli.main()"]
@@ -378,3 +381,17 @@ def test_the_demo_without_scikit_learn_says_what_is_missing(monkeypatch: pytest.
     monkeypatch.setattr(distill.logger, "warning", told.append)
     assert distill.tfidf_baseline(texts, 2) == {}
     assert 'pip install "hf-bilstm-distill[report]"' in told[0]
+
+
+def test_what_a_label_without_a_name_stands_for_is_told(
+    texts: Dataset, trained_teacher_dir: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Numbers taken for names in silence; or names that were matched, and a log that says they were numbers."""
+    teacher = TextClassifier.from_pretrained(trained_teacher_dir)
+    named = texts.map(lambda row: {"label": ["negative", "positive"][row["label"]]}, new_fingerprint="named")
+    for rows, is_told in ((texts, True), (named, False)):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            rows, matched, _, _ = settle_gold_labels(LabelArguments(), DatasetDict(train=rows), teacher)
+            label_with_teacher(rows["train"], matched)
+        assert ("0 is taken for 'negative'" in caplog.text) is is_told

@@ -2,12 +2,15 @@
 
 import numpy as np
 from datasets import Dataset, DatasetDict
+from transformers.utils import logging
 
 from hf_bilstm_distill.commands.shared_arguments import LabelArguments
 from hf_bilstm_distill.inference import TextClassifier
 from hf_bilstm_distill.loading import number_labels
 from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
 from hf_bilstm_distill.transfer_set import MULTI_LABEL, SINGLE_LABEL, check_agreement, find_label_order, label_names
+
+logger = logging.get_logger(__name__)
 
 
 def settle_gold_labels(
@@ -50,6 +53,8 @@ def settle_labels(
     if teacher is None:
         return None, names or [f"LABEL_{number}" for number in range(len(train_texts["teacher_logits"][0]))]
     order = run.label_order or find_label_order(train_texts, teacher.id2label, names)
+    if names is None and "label" in train_texts.column_names and teacher.problem_type == SINGLE_LABEL:
+        logger.info(f"The data's labels have no names: 0 is taken for {teacher.id2label[order[0]]!r}, and so on.")
     teacher = teacher.with_label_order(order, names)
     return teacher, list(teacher.id2label.values())
 
