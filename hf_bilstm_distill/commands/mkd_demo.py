@@ -58,11 +58,11 @@ def _contrasts(rows: Dataset) -> Dataset:
 
 
 def _preferences(rows: Dataset, seed: int) -> Dataset:
-    """Pair each good opinion with two bad ones, in either order."""
+    """Pair each good opinion with four bad ones, in either order."""
     rng = random.Random(seed)
     bad, good = ([row["text"] for row in rows if row["label"] == label] for label in (0, 1))
     pairs = []
-    for one, other in [*zip(good, bad, strict=False), *zip(good, bad[1:], strict=False)]:
+    for one, other in [pair for start in range(4) for pair in zip(good, bad[start:], strict=False)]:
         label = rng.randrange(2)
         first, second = (other, one) if label else (one, other)
         pairs.append({"text": first, "text_pair": second, "label": label})
