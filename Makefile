@@ -16,7 +16,7 @@ demo: .venv/test  ## Distil a small teacher, without network or data: report and
 	$(BIN)/python examples/run_distill.py --output_dir out/demo
 
 # Two things that run at once on few cores must not spin while they wait; one alone is faster if it does.
-test test-slow test-pages test-oldest: export OMP_WAIT_POLICY = PASSIVE
+test test-slow test-pages test-oldest wheel-test: export OMP_WAIT_POLICY = PASSIVE
 
 test: .venv/test  ## Run the default tests
 	$(BIN)/python -m pytest

@@ -88,20 +88,24 @@ class Recurrence:
         self.state, self.cell = torch.rand(2, 2, _ROWS_PER_BATCH, self.hidden)
 
     def gather(self) -> None:
+        """Look the tokens up in the table."""
         for place in self.places:
             self.table.index_select(0, place)
 
     def multiply(self) -> None:
+        """Multiply the states with the weights."""
         for rows in self.alive:
             for direction in (0, 1):
                 product(self.state[direction, :rows], self.recurrent[direction])
 
     def add(self) -> None:
+        """Add what the products gave."""
         for rows in self.alive:
             for direction in (0, 1):
                 self.gates[direction, :rows] += self.gates[direction, :rows]
 
     def activate(self) -> None:
+        """Turn gates into cells and states."""
         for rows in self.alive:
             write, keep, candidate, show = self.gates[:, :rows].sigmoid().chunk(4, dim=-1)
             self.cell[:, :rows].mul_(keep).addcmul_(write, candidate.sub_(0.5), value=4)
