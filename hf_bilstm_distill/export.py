@@ -1,6 +1,7 @@
 """Write a student into a folder that runs without torch: an ONNX graph, its tokenizer, and the code that reads them."""
 
 import copy
+import hashlib
 import inspect
 import json
 import shutil
@@ -19,7 +20,12 @@ from transformers.utils import logging
 
 from hf_bilstm_distill.files import whole_folder
 from hf_bilstm_distill.predictor import OnnxTextClassifier
-from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification
+from hf_bilstm_distill.students import (
+    BiAttentiveModel,
+    BiLSTMForSequenceClassification,
+    BiLSTMModel,
+    MultiTaskForSequenceClassification,
+)
 from hf_bilstm_distill.transfer_set import LABEL, NO_LABEL, check_texts, text_columns
 
 logger = logging.get_logger(__name__)
@@ -58,8 +64,11 @@ Labels: {labels}. How it compares with the model that it was made from is in `{r
 """
 
 
+_Student = BiLSTMForSequenceClassification | MultiTaskForSequenceClassification
+
+
 def export_onnx(
-    model: BiLSTMForSequenceClassification,
+    model: BiLSTMForSequenceClassification | MultiTaskForSequenceClassification,
     tokenizer: PreTrainedTokenizerBase,
     folder: str | Path,
     *,
@@ -73,7 +82,7 @@ def export_onnx(
     `README.md` and `predictor.py`, with which a server needs neither this package nor torch.
 
     Args:
-        model: The student. It stays as it is.
+        model: The student, of several tasks the one that is set. It stays as it is.
         tokenizer: Its tokenizer.
         folder: Where to write. A folder that was exported before is replaced.
         quantize: `int8` makes the file a quarter as large and the student faster, at the cost of a few labels. Its
@@ -96,15 +105,15 @@ def export_onnx(
         ValueError: If an argument does not fit the model.
     """
     _check_arguments(model, tokenizer, quantize, max_length)
-    _check_dataset(eval_dataset, model.config)
+    _check_dataset(eval_dataset, model.config, _reads_pairs(model))
     folder = Path(folder)
     _check_folder(folder)
     to_graph = _import_student_graph()
 
-    student = copy.deepcopy(model).float().cpu().eval()
+    student = _exportable(copy.deepcopy(model).float().cpu().eval())
     max_length = max_length or min(tokenizer.model_max_length, _MAX_LENGTH)
     backend = _cutting_tokenizer(tokenizer, max_length)
-    config = _folder_config(cast(BiLSTMConfig, student.config), max_length, quantize)
+    config = _folder_config(student, max_length, quantize)
     in_float32 = to_graph(student).SerializeToString()
     graph = to_graph(student, int8=True).SerializeToString() if quantize else in_float32
     report: dict[str, Any] = {
@@ -118,6 +127,7 @@ def export_onnx(
     with whole_folder(folder) as temporary:
         (temporary / "model.onnx").write_bytes(graph)
         backend.save(str(temporary / "tokenizer.json"))
+        config["sha256"] = {name: _digest(temporary / name) for name in ("model.onnx", "tokenizer.json")}
         _write_json(temporary / "config.json", config)
         shutil.copyfile(inspect.getfile(OnnxTextClassifier), temporary / "predictor.py")
         (temporary / "README.md").write_text(_readme(config), encoding="utf-8")
@@ -130,8 +140,12 @@ def export_onnx(
 
 
 def _check_arguments(model: Any, tokenizer: Any, quantize: str | None, max_length: int | None) -> None:
-    if not isinstance(model, BiLSTMForSequenceClassification):
-        raise TypeError(f"export_onnx writes a BiLSTMForSequenceClassification, got a {type(model).__name__}.")
+    encoder = getattr(model, "base_model", None)
+    if not isinstance(model, _Student) or not isinstance(encoder, BiLSTMModel | BiAttentiveModel):
+        raise TypeError(
+            "export_onnx writes a BiLSTMForSequenceClassification, or a MultiTaskForSequenceClassification over a "
+            f"BiLSTM or a bi-attentive LSTM, got a {type(model).__name__} over a {type(encoder).__name__}."
+        )
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise TypeError(
             f"{type(tokenizer).__name__} is not a fast tokenizer, so there is no tokenizer.json to export. "
@@ -149,14 +163,27 @@ def _check_arguments(model: Any, tokenizer: Any, quantize: str | None, max_lengt
         raise ValueError(f"max_length must be at least 1, got {max_length}.")
 
 
-def _check_dataset(dataset: Dataset | None, config: Any) -> None:
+def _reads_pairs(student: _Student) -> bool:
+    if isinstance(student, MultiTaskForSequenceClassification) and isinstance(student.encoder, BiAttentiveModel):
+        return bool(student.config.get_task(student.config.task)["is_pair"])
+    return bool(cast(Any, student.base_model).config.is_pair)
+
+
+def _exportable(student: _Student) -> _Student:
+    """Return a BiLSTM under the heads of several tasks as the ordinary student of the one that is set."""
+    if isinstance(student, MultiTaskForSequenceClassification) and isinstance(student.encoder, BiLSTMModel):
+        return cast(_Student, student.single_task())
+    return student
+
+
+def _check_dataset(dataset: Dataset | None, config: Any, is_pair: bool) -> None:
     if dataset is None:
         return
     check_texts(dataset, "eval_dataset")
-    if len(text_columns(dataset)) != 1 + config.is_pair:
+    if len(text_columns(dataset)) != 1 + is_pair:
         raise ValueError(
             f"eval_dataset has the columns {text_columns(dataset)}, and the student reads "
-            f"{'pairs' if config.is_pair else 'single texts'}. Pass a set of such rows."
+            f"{'pairs' if is_pair else 'single texts'}. Pass a set of such rows."
         )
     if _is_one_of_many(config.problem_type, config.num_labels) and LABEL in dataset.column_names:
         labels = np.asarray(dataset[LABEL][:])
@@ -196,7 +223,8 @@ def _cutting_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int) -> T
     return backend
 
 
-def _folder_config(config: BiLSTMConfig, max_length: int, quantize: str | None) -> dict[str, Any]:
+def _folder_config(student: _Student, max_length: int, quantize: str | None) -> dict[str, Any]:
+    config = student.config
     names = cast(dict[int, str], config.id2label)
     return {
         "export_format": 1,
@@ -205,24 +233,23 @@ def _folder_config(config: BiLSTMConfig, max_length: int, quantize: str | None) 
         "weights": quantize or "float32",
         "labels": [str(names[number]) for number in sorted(names)],
         "problem_type": config.problem_type,
-        "is_pair": config.is_pair,
+        "is_pair": _reads_pairs(student),
         "max_length": max_length,
         "pad_token_id": config.pad_token_id,
     }
 
 
-def _difference_from_torch(
-    student: BiLSTMForSequenceClassification, graph: bytes, tokenizer: Tokenizer, dataset: Dataset | None
-) -> float:
+def _difference_from_torch(student: _Student, graph: bytes, tokenizer: Tokenizer, dataset: Dataset | None) -> float:
     """Return the largest difference between the logits of the graph and of torch on rows of many lengths."""
     import onnxruntime
 
-    inputs = _padded(_random_rows(cast(BiLSTMConfig, student.config)) + _first_rows(tokenizer, dataset))
+    is_pair, vocab_size = _reads_pairs(student), cast(int, student.config.vocab_size)
+    inputs = _padded(_random_rows(vocab_size, is_pair) + _first_rows(tokenizer, dataset))
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    inputs = {given.name: inputs[given.name] for given in session.get_inputs()}
     with torch.inference_mode():
         expected = student(**inputs).logits.numpy()
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    names = [given.name for given in session.get_inputs()]
-    (given,) = session.run(None, {name: inputs[name].numpy() for name in names})
+    (given,) = session.run(None, {name: values.numpy() for name, values in inputs.items()})
     difference = float(np.abs(given - expected).max())
     allowed = _TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if not difference <= allowed:  # NaN too
@@ -233,12 +260,12 @@ def _difference_from_torch(
     return difference
 
 
-def _random_rows(config: BiLSTMConfig) -> list[_Row]:
+def _random_rows(vocab_size: int, is_pair: bool) -> list[_Row]:
     generator = np.random.default_rng(0)
     rows = []
     for length in _LENGTHS_TO_COMPARE:
-        types = np.sort(generator.integers(0, 2, length)) if config.is_pair else np.zeros(length, dtype=int)
-        rows.append((generator.integers(0, config.vocab_size, length).tolist(), types.tolist()))
+        types = np.sort(generator.integers(0, 2, length)) if is_pair else np.zeros(length, dtype=int)
+        rows.append((generator.integers(0, vocab_size, length).tolist(), types.tolist()))
     return rows
 
 
@@ -304,6 +331,10 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # this package, used from a checkout
             continue
     return versions
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _readme(config: Mapping[str, Any]) -> str:

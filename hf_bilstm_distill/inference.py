@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 from transformers.utils import logging
 
 from hf_bilstm_distill.cautions import check_symmetry, warn_of_foreign_tokenizer
+from hf_bilstm_distill.files import name_damaged_file
 from hf_bilstm_distill.folding import Encoded, FoldedBiLSTM, FoldedStudent
 from hf_bilstm_distill.metrics import predictions_of
 from hf_bilstm_distill.onednn import linear_layers_in_onednn
@@ -98,9 +99,10 @@ class TextClassifier:
                 "(examples/finetune_teacher.py)."
             )
         code = {"trust_remote_code": trust_remote_code}
-        model = AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype, **code)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(cast(PreTrainedModel, model.to(device)), AutoTokenizer.from_pretrained(name, **code))
+        with name_damaged_file(name):
+            model = AutoModelForSequenceClassification.from_pretrained(name, dtype=dtype, **code)
+            device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+            return cls(cast(PreTrainedModel, model.to(device)), AutoTokenizer.from_pretrained(name, **code))
 
     def with_label_order(self, label_order: Sequence[int], names: Sequence[str] | None = None) -> Self:
         """Return the same classifier with its labels in another order.

@@ -116,7 +116,8 @@ class _Distinct(NamedTuple):
 class _Labeler:
     """A teacher, and the files of what it has labelled already.
 
-    A file holds the logits of some texts, each beside the key of its text, and is named by a hash of these keys.
+    A file holds the logits of some texts, each beside the key of its text, and then the digest of all of it. It is
+    named by the digest of the keys.
     """
 
     def __init__(self, teacher: Teacher, cache_dir: str | Path | None) -> None:
@@ -153,19 +154,24 @@ class _Labeler:
         if path is not None:
             records = np.empty(len(keys), dtype=self._record)
             records["key"], records["logits"] = keys, logits
-            with whole_file(path) as temporary:
-                np.save(temporary, records, allow_pickle=False)
+            with whole_file(path) as temporary, temporary.open("wb") as file:
+                np.save(file, records, allow_pickle=False)
+                file.write(_digest(records.tobytes()))
         return logits
 
     def _read(self, path: Path) -> np.ndarray | None:
         """Return what a file holds; None if it is damaged."""
         try:
-            records = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                records = np.load(file, allow_pickle=False)
+                digest = file.read()  # the first files had none
         except (ValueError, EOFError, OSError) as error:
             reason = str(error)
         else:
             if records.dtype != self._record or records.ndim != 1:
                 reason = f"it holds {records.dtype} of shape {records.shape}"
+            elif digest not in (b"", _digest(records.tobytes())):
+                reason = "its content is not what was written"
             elif _digest(records["key"].tobytes()).hex() != path.stem or not np.isfinite(records["logits"]).all():
                 reason = "its content has changed since it was written"
             else:

@@ -15,8 +15,9 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import EvalPrediction, PreTrainedModel
-from transformers.trainer_utils import PredictionOutput, get_last_checkpoint, seed_worker, speed_metrics
+from transformers.trainer_utils import PredictionOutput, seed_worker, speed_metrics
 
+from hf_bilstm_distill.checkpoints import find_last_checkpoint
 from hf_bilstm_distill.collation import check_encoded, check_padding, check_terms
 from hf_bilstm_distill.students import MultiTaskForSequenceClassification
 from hf_bilstm_distill.task_batches import (
@@ -394,6 +395,6 @@ def finetune_per_task(
             compute_metrics=(compute_metrics or {}).get(task),
             **kwargs,
         )
-        trainers[task].train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if goes_on else None)
+        trainers[task].train(resume_from_checkpoint=find_last_checkpoint(folder) if goes_on else None)
         trainers[task].save_model()
     return trainers

@@ -1,4 +1,4 @@
-"""A student as an ONNX graph, in float32 or in int8: one LSTM node for any batch and any length."""
+"""A student as an ONNX graph, in float32 or in int8: one node for each LSTM, for any batch and any length."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -8,7 +8,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification, BiLSTMModel
+from hf_bilstm_distill.students import (
+    BiAttentiveModel,
+    BiLSTMConfig,
+    BiLSTMForSequenceClassification,
+    BiLSTMModel,
+    MultiTaskForSequenceClassification,
+)
 
 OPSET = 13
 _IR_VERSION = 7  # of the time of that opset, so that old runtimes read the file
@@ -17,6 +23,7 @@ _TABLE_LIMIT = 127
 # A CPU without VNNI adds pairs of products in 16 bits: 2 * 255 * 64 fits, with 127 the sum would be cut off.
 _LSTM_LIMIT = 64
 _HALF_BYTE_LIMIT = 7
+_HUGE = np.float32(3e38)
 
 
 class _Graph:
@@ -39,8 +46,10 @@ class _Graph:
         return output
 
 
-def student_graph(student: BiLSTMForSequenceClassification, *, int8: bool = False) -> onnx.ModelProto:
-    """Write a student as an ONNX graph.
+def student_graph(
+    student: BiLSTMForSequenceClassification | MultiTaskForSequenceClassification, *, int8: bool = False
+) -> onnx.ModelProto:
+    """Write a student as an ONNX graph; of several tasks, the one that is set.
 
     It reads what the student reads, `input_ids`, `attention_mask` and for pairs `token_type_ids`, each
     `(batch, length)` in int64, and gives the student's `logits` for any mask: padding on either side, empty rows.
@@ -50,7 +59,7 @@ def student_graph(student: BiLSTMForSequenceClassification, *, int8: bool = Fals
     which makes up for the scales and biases: the file is at most a quarter of that in float32.
 
     Args:
-        student: The student, in float32 on the CPU.
+        student: The student, in float32 on the CPU: a BiLSTM, or several tasks over a bi-attentive encoder.
         int8: Whether to store the weights in int8 and to multiply in it. onnxruntime alone runs such a graph: it has
             the LSTM for it.
 
@@ -58,28 +67,27 @@ def student_graph(student: BiLSTMForSequenceClassification, *, int8: bool = Fals
         The graph.
     """
     graph = _Graph()
-    config = cast(BiLSTMConfig, student.config)
-    table, lstm = _table(student.bilstm), student.bilstm.lstm
-    ids, lengths = _tokens_to_front(graph, config)
-    if int8:
-        states = _last_states_in_int8(graph, _vectors_in_int8(graph, table, ids), lengths, lstm)
-        weights = [
-            _weight_in_half_bytes(graph, "hidden", student.hidden),
-            _weight_in_bytes(graph, "classifier", student.classifier),
-        ]
+    if isinstance(student, MultiTaskForSequenceClassification):
+        is_pair = student.config.get_task(student.config.task)["is_pair"]
+        pooled = _attended(graph, cast(BiAttentiveModel, student.encoder), is_pair=is_pair, int8=int8)
+        head: Any = student.heads[student.config.task]
     else:
-        states = _last_states(graph, _vectors(graph, table, ids), lengths, lstm)
-        weights = [_weight(graph, "hidden", student.hidden), _weight(graph, "classifier", student.classifier)]
-    hidden = _dense(graph, _pooled(graph, states, config), weights[0], student.hidden, "hidden")
-    _dense(graph, graph.node("Relu", [hidden], "relu"), weights[1], student.classifier, "logits")
+        is_pair = student.config.is_pair
+        pooled = _encoded(graph, student.bilstm, int8=int8)
+        head = student
+    if head.hidden is not None:
+        weight = (_weight_in_half_bytes if int8 else _weight)(graph, "hidden", head.hidden)
+        pooled = graph.node("Relu", [_dense(graph, pooled, weight, head.hidden, "hidden")], "relu")
+    weight = (_weight_in_bytes if int8 else _weight)(graph, "classifier", head.classifier)
+    _dense(graph, pooled, weight, head.classifier, "logits")
 
-    inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if config.is_pair else [])]
+    inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if is_pair else [])]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            config.model_type,
+            student.config.model_type,
             [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in inputs],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", config.num_labels])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", student.config.num_labels])],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET), *([helper.make_opsetid("com.microsoft", 1)] if int8 else [])],
@@ -90,7 +98,132 @@ def student_graph(student: BiLSTMForSequenceClassification, *, int8: bool = Fals
     return model
 
 
-def _tokens_to_front(graph: _Graph, config: BiLSTMConfig) -> tuple[str, str]:
+def _encoded(graph: _Graph, encoder: BiLSTMModel, *, int8: bool) -> str:
+    """Write a BiLSTM: the last states of a sentence, or what compares those of two."""
+    config = cast(BiLSTMConfig, encoder.config)
+    is_token = graph.node("Cast", ["attention_mask"], "is_token", to=TensorProto.BOOL)
+    if config.is_pair:
+        is_token = graph.node("Concat", _tokens_by_type(graph, is_token), "is_token_of_sentence", axis=0)
+    ids, lengths = _tokens_to_front(
+        graph, _ids_of_sentences(graph, config.is_pair), is_token, cast(int, config.pad_token_id)
+    )
+    vectors = (_vectors_in_int8 if int8 else _vectors)(graph, _table(encoder), ids)
+    return _pooled(graph, _lstm(graph, vectors, lengths, encoder.lstm, int8=int8, output="last_states"), config)
+
+
+def _attended(graph: _Graph, encoder: BiAttentiveModel, *, is_pair: bool, int8: bool) -> str:
+    """Write a bi-attentive encoder: what is pooled of both sentences, a single one twice."""
+    is_token = graph.node("Cast", ["attention_mask"], "is_token", to=TensorProto.BOOL)
+    if is_pair:
+        is_token = _tokens_of_both(graph, is_token)
+    ids, lengths = _tokens_to_front(
+        graph, _ids_of_sentences(graph, is_pair), is_token, cast(int, encoder.config.pad_token_id)
+    )
+    width = 2 * encoder.config.lstm_hidden_size
+    of_states = graph.integers("of_states", [0, 0, width])
+
+    def states_of(lstm: nn.LSTM, vectors: str, name: str) -> str:
+        by_time = _lstm(graph, vectors, lengths, lstm, int8=int8, output=f"{name}_by_time", prefix=f"{name}.")
+        apart = graph.node("Transpose", [by_time], f"{name}_by_direction", perm=[2, 0, 1, 3])
+        return graph.node("Reshape", [apart, of_states], f"{name}_states")  # (sentences, length + 1, 2 * hidden)
+
+    vectors = (_vectors_in_int8 if int8 else _vectors)(graph, _array(encoder.embed_tokens.weight), ids)
+    weight = (_weight_in_bytes if int8 else _weight)(graph, "feed_forward", encoder.feed_forward)
+    bias = graph.constant("feed_forward.bias", _array(encoder.feed_forward.bias))
+    forward = graph.node("Add", [graph.node("MatMul", [vectors, weight], "feed_forward.product"), bias], "feed_forward")
+    states = states_of(encoder.lstm, graph.node("Relu", [forward], "feed_forward.relu"), "first")
+
+    is_read = _positions_read(graph, ids, lengths)  # (sentences, length + 1)
+    read_states, read_mask = (_partners(graph, each) if is_pair else each for each in (states, is_read))
+    keys = graph.node("Transpose", [read_states], "keys", perm=[0, 2, 1])
+    by_key = graph.node("Unsqueeze", [read_mask, graph.integers("before", [1])], "is_key")
+    scores = _only(graph, by_key, graph.node("MatMul", [states, keys], "all_scores"), -_HUGE, "scores")
+    seen = graph.node("MatMul", [graph.node("Softmax", [scores], "matches", axis=-1), read_states], "seen")
+    difference = graph.node("Sub", [states, seen], "states_less_seen")
+    product = graph.node("Mul", [states, seen], "states_times_seen")
+    joined = graph.node("Concat", [states, difference, product], "integrated", axis=2)
+    by_time = graph.node("Transpose", [joined], "integrated_by_time", perm=[1, 0, 2])
+    states = states_of(encoder.integrator, by_time, "second")
+
+    pooled = _four_poolings(graph, states, is_read, lengths, _weight(graph, "attention", encoder.attention))
+    of_row = _halves(graph, pooled) if is_pair else [pooled, pooled]
+    return graph.node("Concat", of_row, "pooled_of_both", axis=1)
+
+
+def _four_poolings(graph: _Graph, states: str, is_read: str, lengths: str, attention: str) -> str:
+    """Pool states that are zero at padding: maximum, minimum, mean and self-attentive mean."""
+    is_state = graph.node("Unsqueeze", [is_read, graph.integers("behind", [2])], "is_state")
+    highest = graph.node(
+        "ReduceMax", [_only(graph, is_state, states, -_HUGE, "not_low")], "highest", axes=[1], keepdims=0
+    )
+    lowest = graph.node(
+        "ReduceMin", [_only(graph, is_state, states, _HUGE, "not_high")], "lowest", axes=[1], keepdims=0
+    )
+    over_time = graph.integers("over_time", [1])
+    total = graph.node("ReduceSum", [states, over_time], "total", keepdims=0)
+    num_states = graph.node("Cast", [lengths], "num_states", to=TensorProto.FLOAT)
+    per_row = graph.node("Unsqueeze", [num_states, over_time], "num_states_of_row")
+    mean = graph.node("Div", [total, per_row], "mean")
+    attended = _only(
+        graph, is_state, graph.node("MatMul", [states, attention], "attention"), -_HUGE, "attention_to_states"
+    )
+    shares = graph.node("Mul", [graph.node("Softmax", [attended], "shares", axis=1), states], "shares_of_states")
+    attentive = graph.node("ReduceSum", [shares, over_time], "attentive", keepdims=0)
+    return graph.node("Concat", [highest, lowest, mean, attentive], "pooled", axis=1)
+
+
+def _only(graph: _Graph, mask: str, values: str, otherwise: np.float32, output: str) -> str:
+    return graph.node("Where", [mask, values, graph.constant(f"not_{output}", np.array(otherwise))], output)
+
+
+def _partners(graph: _Graph, values: str) -> str:
+    """Exchange first and second sentences."""
+    return graph.node("Concat", _halves(graph, values)[::-1], f"{values}_of_partner", axis=0)
+
+
+def _halves(graph: _Graph, values: str) -> list[str]:
+    halves = [f"{values}_of_first", f"{values}_of_second"]
+    graph.nodes.append(helper.make_node("Split", [values], halves, f"{values}_halves", axis=0))
+    return halves
+
+
+def _positions_read(graph: _Graph, ids: str, lengths: str) -> str:
+    """Tell which positions a sentence has: those of its tokens, or the first one if it has none."""
+    longest = graph.node(
+        "Gather", [graph.node("Shape", [ids], "shape_by_time"), graph.integers("zero", 0)], "positions"
+    )
+    place = graph.node("Range", ["zero", longest, "one"], "place_in_sentence")
+    num_read = graph.node("Cast", [lengths], "num_read", to=TensorProto.INT64)
+    per_sentence = graph.node("Unsqueeze", [num_read, graph.integers("as_column", [1])], "num_read_of_sentence")
+    return graph.node("Less", [place, per_sentence], "is_read")
+
+
+def _ids_of_sentences(graph: _Graph, is_pair: bool) -> str:
+    return graph.node("Concat", ["input_ids", "input_ids"], "ids_of_sentences", axis=0) if is_pair else "input_ids"
+
+
+def _tokens_by_type(graph: _Graph, is_token: str) -> list[str]:
+    of_sentence = []
+    for number, name in enumerate(("first", "second")):
+        is_type = graph.node("Equal", ["token_type_ids", graph.integers(f"type_of_{name}", number)], name)
+        of_sentence.append(graph.node("And", [is_token, is_type], f"is_token_of_{name}"))
+    return of_sentence
+
+
+def _tokens_of_both(graph: _Graph, is_token: str) -> str:
+    """Tell the tokens of the first sentences, then of the second ones; a row that has but one is that one twice."""
+    of_sentence, are_there = _tokens_by_type(graph, is_token), []
+    for tokens in of_sentence:
+        ones = graph.node("Cast", [tokens], f"{tokens}_ones", to=TensorProto.INT64)
+        count = graph.node("ReduceSum", [ones, graph.integers(f"{tokens}_axis", [1])], f"{tokens}_count")
+        are_there.append(graph.node("Cast", [count], f"{tokens}_is_there", to=TensorProto.BOOL))
+    is_single = graph.node("Not", [graph.node("And", are_there, "is_pair")], "is_single")
+    all_tokens = graph.node("And", [is_single, is_token], "is_token_of_single")
+    both = [graph.node("Or", [tokens, all_tokens], f"{tokens}_or_all") for tokens in of_sentence]
+    return graph.node("Concat", both, "is_token_of_sentence", axis=0)
+
+
+def _tokens_to_front(graph: _Graph, ids: str, is_token: str, pad_token_id: int) -> tuple[str, str]:
     """Write each sentence's tokens from position 0 on, and padding behind them; for pairs, all first sentences first.
 
     Every token goes to its rank among the tokens of its sentence, everything else to one position behind them all,
@@ -98,15 +231,6 @@ def _tokens_to_front(graph: _Graph, config: BiLSTMConfig) -> tuple[str, str]:
     0, and reads that.
     """
     one = graph.integers("one", 1)
-    ids, is_token = "input_ids", graph.node("Cast", ["attention_mask"], "is_token", to=TensorProto.BOOL)
-    if config.is_pair:
-        of_sentence = []
-        for number, name in enumerate(("first", "second")):
-            is_type = graph.node("Equal", ["token_type_ids", graph.integers(f"type_of_{name}", number)], name)
-            of_sentence.append(graph.node("And", [is_token, is_type], f"is_token_of_{name}"))
-        is_token = graph.node("Concat", of_sentence, "is_token_of_sentence", axis=0)
-        ids = graph.node("Concat", [ids, ids], "ids_of_sentences", axis=0)
-
     shape = graph.node("Shape", [ids], "shape")
     length = graph.node("Gather", [shape, one], "length")
     ones = graph.node("Cast", [is_token], "ones", to=TensorProto.INT64)
@@ -114,7 +238,7 @@ def _tokens_to_front(graph: _Graph, config: BiLSTMConfig) -> tuple[str, str]:
     rank = graph.node("Sub", [count, one], "rank")
     place = graph.node("Where", [is_token, rank, length], "place")
     longer = graph.node("Add", [shape, graph.integers("one_longer", [0, 1])], "longer_shape")
-    filled = numpy_helper.from_array(np.array([config.pad_token_id], dtype=np.int64))
+    filled = numpy_helper.from_array(np.array([pad_token_id], dtype=np.int64))
     empty = graph.node("ConstantOfShape", [longer], "empty", value=filled)
     to_front = graph.node("ScatterElements", [empty, place, ids], "to_front", axis=1)
     by_time = graph.node("Transpose", [to_front], "by_time", perm=[1, 0])  # (length + 1, sentences)
@@ -134,37 +258,26 @@ def _vectors_in_int8(graph: _Graph, table: np.ndarray, ids: str) -> str:
     return graph.node("DequantizeLinear", [in_bytes, graph.constant("table_scale", scale.ravel())], "vectors", axis=2)
 
 
-def _last_states(graph: _Graph, vectors: str, lengths: str, lstm: nn.LSTM) -> str:
+def _lstm(
+    graph: _Graph, vectors: str, lengths: str, lstm: nn.LSTM, *, int8: bool, output: str, prefix: str = ""
+) -> str:
+    """Write an LSTM: its last states, `(2, sentences, hidden)`; or, named `..._by_time`, all of them."""
     from_input, recurrent, bias = _lstm_weights(lstm)
-    weights = [graph.constant("W", from_input), graph.constant("R", recurrent), graph.constant("B", bias)]
-    return graph.node(
-        "LSTM",
-        [vectors, *weights, lengths],
-        "last_states",  # (2, sentences, hidden)
-        output_place=1,
-        hidden_size=lstm.hidden_size,
-        direction="bidirectional",
-    )
-
-
-def _last_states_in_int8(graph: _Graph, vectors: str, lengths: str, lstm: nn.LSTM) -> str:
-    from_input, recurrent, bias = _lstm_weights(lstm)
+    settings: dict[str, Any] = {"hidden_size": lstm.hidden_size, "direction": "bidirectional"}
+    settings["output_place"] = 0 if output.endswith("_by_time") else 1
+    if not int8:
+        named = (("W", from_input), ("R", recurrent), ("B", bias))
+        weights = [graph.constant(prefix + name, values) for name, values in named]
+        return graph.node("LSTM", [vectors, *weights, lengths], output, **settings)
     weights, scales = [], []
     for name, values in (("W", from_input), ("R", recurrent)):
         integers, scale = _to_integers(values, _LSTM_LIMIT, axes=(1, 2))
-        weights.append(graph.constant(name, integers.transpose(0, 2, 1)))
-        scales.append(graph.constant(f"{name}_scale", scale.ravel()))
-        scales.append(graph.constant(f"{name}_zero_point", np.zeros(2, dtype=np.int8)))
+        weights.append(graph.constant(prefix + name, integers.transpose(0, 2, 1)))
+        scales.append(graph.constant(f"{prefix}{name}_scale", scale.ravel()))
+        scales.append(graph.constant(f"{prefix}{name}_zero_point", np.zeros(2, dtype=np.int8)))
     unused = ["", "", ""]  # first states, peepholes
-    return graph.node(
-        "DynamicQuantizeLSTM",
-        [vectors, *weights, graph.constant("B", bias), lengths, *unused, *scales],
-        "last_states",  # (2, sentences, hidden)
-        output_place=1,
-        domain="com.microsoft",
-        hidden_size=lstm.hidden_size,
-        direction="bidirectional",
-    )
+    inputs = [vectors, *weights, graph.constant(prefix + "B", bias), lengths, *unused, *scales]
+    return graph.node("DynamicQuantizeLSTM", inputs, output, domain="com.microsoft", **settings)
 
 
 def _pooled(graph: _Graph, last_states: str, config: BiLSTMConfig) -> str:
@@ -173,10 +286,10 @@ def _pooled(graph: _Graph, last_states: str, config: BiLSTMConfig) -> str:
     pooled = graph.node("Reshape", [by_sentence, size], "pooled")  # (sentences, 2 * hidden)
     if not config.is_pair:
         return pooled
-    graph.nodes.append(helper.make_node("Split", [pooled], ["h1", "h2"], "split", axis=0))
-    product = graph.node("Mul", ["h1", "h2"], "product")
-    difference = graph.node("Abs", [graph.node("Sub", ["h1", "h2"], "difference")], "absolute_difference")
-    return graph.node("Concat", ["h1", "h2", product, difference], "compared", axis=1)  # (batch, 8 * hidden)
+    h1, h2 = _halves(graph, pooled)
+    product = graph.node("Mul", [h1, h2], "product")
+    difference = graph.node("Abs", [graph.node("Sub", [h1, h2], "difference")], "absolute_difference")
+    return graph.node("Concat", [h1, h2, product, difference], "compared", axis=1)  # (batch, 8 * hidden)
 
 
 def _weight(graph: _Graph, name: str, layer: nn.Linear) -> str:

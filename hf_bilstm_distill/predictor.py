@@ -3,6 +3,7 @@
 This file stands alone: `export_onnx` copies it into the folder that it writes.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -24,14 +25,13 @@ except ImportError as error:
     raise ImportError(f"OnnxTextClassifier cannot run: {error}. {_INSTALL}") from error
 
 _FORMAT = 1
-_MODEL, _TOKENIZER, _CONFIG = "model.onnx", "tokenizer.json", "config.json"
+_FILES = [_MODEL, _TOKENIZER, _CONFIG] = ["model.onnx", "tokenizer.json", "config.json"]
 _INPUTS = ("input_ids", "token_type_ids")
 
 _ROWS_PER_BATCH = 16  # more leave the cache of a core
 _ROWS_PER_ENCODING = 256  # encodings are large, and only their ids are kept
 _ROWS_IN_MEMORY = 4096  # sorted by length together
 _SECONDS_BEFORE_PROGRESS = 3
-
 _FEWEST_TEXTS = 16  # of fewer, to look words up takes as long as to tokenize
 _MOST_WORDS = 2**17
 _WORDS_PER_ENCODING = 64
@@ -190,22 +190,28 @@ class OnnxTextClassifier:
         Raises:
             FileNotFoundError: If nothing can be loaded from there.
             ImportError: If onnxruntime is not installed.
-            ValueError: If the folder holds something else than an exported student, or one of another version; if
-                `num_threads` is not positive; or if `token` cannot be one.
+            ValueError: If the folder holds something else than an exported student, one of another version, or a
+                damaged file; if `num_threads` is not positive; or if `token` cannot be one.
         """
         folder = _find_folder(name_or_path, revision, token)
-        for name in (_MODEL, _TOKENIZER, _CONFIG):
+        for name in _FILES:
             if not (folder / name).is_file():
                 raise FileNotFoundError(
                     f"{str(name_or_path)!r} holds no exported student: it has no {name}. Write one with "
                     "export_onnx(model, tokenizer, folder)."
                 )
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        try:
+            config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{folder / _CONFIG} is damaged: {error}. Export the student again.") from error
         if config.get("export_format") != _FORMAT:
             raise ValueError(
                 f"{str(name_or_path)!r} holds no student that this version reads: export_format is "
                 f"{config.get('export_format')!r} in its {_CONFIG}, not {_FORMAT}. Export it again with export_onnx."
             )
+        for name, digest in config.get("sha256", {}).items():  # older exports have none
+            if name in _FILES and hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+                raise ValueError(f"{folder / name} is damaged: it is not what was exported. Export the student again.")
         tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         return cls(str(folder / _MODEL), tokenizer, config, num_threads=num_threads)
 
@@ -230,8 +236,7 @@ class OnnxTextClassifier:
         _check_top_k(top_k)
         if not isinstance(inputs, str | Mapping):
             return list(_with_progress(self.stream(inputs, top_k=top_k), inputs))
-        sentences = self._sentences(inputs)
-        (result,) = self._results(self._run(self._encode([sentences])), top_k)
+        (result,) = self._results(self._run(self._encode([self._sentences(inputs)])), top_k)
         return [result] if isinstance(inputs, str) and top_k == 1 else result
 
     __call__ = predict
@@ -268,8 +273,7 @@ class OnnxTextClassifier:
             TypeError: If an input is not text, or if `inputs` is a single one.
             ValueError: If a student of single texts gets a pair, or one of pairs a single text.
         """
-        nothing = np.empty((0, len(self.labels)), dtype=np.float32)
-        return np.concatenate([nothing, *self._logits(inputs)])
+        return np.concatenate([np.empty((0, len(self.labels)), dtype=np.float32), *self._logits(inputs)])
 
     def _logits(self, inputs: Iterable[Any]) -> Iterator[np.ndarray]:
         """Yield the logits of a few thousand inputs at a time."""
@@ -364,11 +368,7 @@ def _find_folder(name_or_path: str | os.PathLike[str], revision: str | None, tok
     from huggingface_hub import snapshot_download  # tokenizers needs it, so it is there
 
     try:
-        return Path(
-            snapshot_download(
-                str(name_or_path), revision=revision, token=token, allow_patterns=[_MODEL, _TOKENIZER, _CONFIG]
-            )
-        )
+        return Path(snapshot_download(str(name_or_path), revision=revision, token=token, allow_patterns=_FILES))
     except Exception as error:  # a broken connection has another class in each version of huggingface_hub
         reason = str(error).strip().partition("\n")[0]
         raise FileNotFoundError(

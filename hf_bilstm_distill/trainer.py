@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
 from hf_bilstm_distill.cautions import check_world_size, warn_if_heavier
+from hf_bilstm_distill.checkpoints import CheckpointingTrainer
 from hf_bilstm_distill.collation import (
     LABELS,
     TEACHER_INPUTS,
@@ -43,7 +44,7 @@ AGREEMENT = "agreement_with_teacher"
 CORRELATION = "correlation_with_teacher"
 
 
-class DistillationTrainer(Trainer):
+class DistillationTrainer(CheckpointingTrainer):
     """Train a student on `alpha * hard-label loss + (1 - alpha) * distillation loss`.
 
     Each of the two losses is the mean over the rows of a step that carry it: rows with a gold label, rows with
@@ -135,9 +136,7 @@ class DistillationTrainer(Trainer):
             self._logged_terms, self._logged_steps = {}, 0
         self._logged_steps += 1
         counts = sum((self._count_rows(batch) for batch in batches), torch.zeros(2)).to(device)
-        if self.args.world_size > 1:
-            counts = self.accelerator.gather(counts[None]).sum(dim=0)
-        return batches, counts
+        return batches, self.accelerator.gather(counts[None]).sum(dim=0)
 
     def compute_loss(
         self,
@@ -312,6 +311,9 @@ class DistillationTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return EpochLengthSampler(sampler, seed, lambda: int(self.state.epoch or 0))
 
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler[int]:
+        return SequentialSampler(eval_dataset)  # where transformers groups by length, `predict` mixes up the rows
+
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
@@ -369,8 +371,7 @@ class DistillationTrainer(Trainer):
         """Create the repository on the Hub and the branch to push to; a card that was edited there is kept."""
         super().init_hf_repo(*args, **kwargs)
         if self.is_world_process_zero():
-            token = kwargs.get("token", *args[:1])
-            prepare_repository(str(self.hub_model_id), self.args, token)
+            prepare_repository(str(self.hub_model_id), self.args, kwargs.get("token", *args[:1]))
 
     # ---- checks before the first step ----
 

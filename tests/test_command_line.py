@@ -83,6 +83,8 @@ def test_the_last_checkpoint_is_found_only_when_asked_for(tmp_path: Path) -> Non
     assert last_checkpoint(training(tmp_path / "new")) is None
     for step in (5, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
+        for name in ("optimizer.pt", "scheduler.pt", "trainer_state.json"):
+            (tmp_path / f"checkpoint-{step}" / name).write_text('{"global_step": 5}')
     assert last_checkpoint(training(tmp_path, "last")) == str(tmp_path / "checkpoint-10")
     assert last_checkpoint(training(tmp_path, "true")) == str(tmp_path / "checkpoint-10")
     assert last_checkpoint(training(tmp_path, str(tmp_path / "checkpoint-5"))) == str(tmp_path / "checkpoint-5")

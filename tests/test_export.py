@@ -13,13 +13,25 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import BertForSequenceClassification, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    BertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from hf_bilstm_distill import predictor
 from hf_bilstm_distill.export import export_onnx
+from hf_bilstm_distill.inference import TextClassifier
 from hf_bilstm_distill.onnx_graph import student_graph
 from hf_bilstm_distill.predictor import OnnxTextClassifier
-from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassification
+from hf_bilstm_distill.students import (
+    BiAttentiveConfig,
+    BiLSTMConfig,
+    BiLSTMForSequenceClassification,
+    MultiTaskConfig,
+    MultiTaskForSequenceClassification,
+)
 from hf_bilstm_distill.tokenization import train_word_tokenizer
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -66,7 +78,7 @@ def student(**settings: Any) -> BiLSTMForSequenceClassification:
 
 
 @torch.no_grad()
-def torch_logits(model: BiLSTMForSequenceClassification, inputs: dict[str, Tensor]) -> np.ndarray:
+def torch_logits(model: PreTrainedModel, inputs: dict[str, Tensor]) -> np.ndarray:
     return model(**inputs).logits.numpy()
 
 
@@ -366,3 +378,81 @@ def test_missing_packages_are_told(
     monkeypatch.delitem(sys.modules, "hf_bilstm_distill.onnx_graph")
     with pytest.raises(ImportError, match=r'pip install "hf-bilstm-distill\[onnx\]"'):
         export_onnx(trained, tokenizer, tmp_path / "student")
+
+
+# ------------------------------------------------------------------------------------------------------- several tasks
+def attentive_student(*, is_pair: bool, fc_size: int | None = 7, **sizes: int) -> MultiTaskForSequenceClassification:
+    """A bi-attentive student of two tasks, the second of which is set, all of whose weights are random."""
+    sizes = {"vocab_size": 40, "embedding_dim": 6, "feed_forward_size": 7, "lstm_hidden_size": 5, **sizes}
+    tasks = {"other": {"num_labels": 2}, "this": {"num_labels": 3, "is_pair": is_pair}}
+    encoder = BiAttentiveConfig(**sizes, pad_token_id=2)
+    config = MultiTaskConfig(encoder=encoder, tasks=tasks, task="this", fc_size=fc_size)
+    model = MultiTaskForSequenceClassification(config).eval()
+    generator = torch.Generator().manual_seed(7)
+    for values in model.state_dict().values():
+        values.normal_(0, 0.4, generator=generator)
+    return model
+
+
+def inputs_of_attentive(mask: Tensor, *, is_pair: bool) -> dict[str, Tensor]:
+    """Pairs, and rows among them that have tokens of one sentence only; without types for single texts."""
+    inputs = inputs_of(*mask.shape, mask)
+    if not is_pair:
+        del inputs["token_type_ids"]
+    elif len(mask) > 2:
+        inputs["token_type_ids"][0], inputs["token_type_ids"][2] = 1, 0
+    return inputs
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize(("is_pair", "fc_size"), [(False, 7), (False, None), (True, 7), (True, None)])
+def test_graph_of_a_bi_attentive_student_equals_torch(is_pair: bool, fc_size: int | None, mask: Tensor) -> None:
+    """Attention to padding or to the wrong sentence, a pooling that is another, or the head of another task."""
+    model, inputs = attentive_student(is_pair=is_pair, fc_size=fc_size), inputs_of_attentive(mask, is_pair=is_pair)
+    np.testing.assert_allclose(
+        graph_logits(student_graph(model), inputs), torch_logits(model, inputs), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("is_pair", [False, True], ids=["single", "pair"])
+def test_a_bi_attentive_student_in_int8_is_a_quarter_and_close(is_pair: bool) -> None:
+    """A small file whose answers are noise, or one that is not small."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 3000, "embedding_dim": 300, "feed_forward_size": 64, "lstm_hidden_size": 64}
+    config = MultiTaskConfig(encoder=BiAttentiveConfig(**sizes), tasks={"this": {"num_labels": 3, "is_pair": is_pair}})
+    model = MultiTaskForSequenceClassification(config).eval()
+    exact, small = student_graph(model), student_graph(model, int8=True)
+    assert small.ByteSize() <= exact.ByteSize() / 4
+    inputs = inputs_of_attentive(torch.arange(12) < torch.arange(100)[:, None] % 13, is_pair=is_pair)
+    expected, given = graph_logits(exact, inputs), graph_logits(small, inputs)
+    assert np.corrcoef(given.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("is_pair", [False, True], ids=["single", "pair"])
+@pytest.mark.parametrize("encoder", ["bi-attentive", "bilstm"])
+def test_a_task_is_exported(
+    encoder: str, is_pair: bool, texts: Dataset, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """A student of several tasks that cannot be served without torch, or answers for another task or as another."""
+    model = attentive_student(is_pair=is_pair, vocab_size=len(tokenizer))
+    if encoder == "bilstm":
+        bilstm = BiLSTMConfig(vocab_size=len(tokenizer), embedding_dim=6, lstm_hidden_size=5, is_pair=is_pair)
+        config = MultiTaskConfig(encoder=bilstm, tasks=model.config.tasks, task="this", fc_size=7)
+        model = MultiTaskForSequenceClassification(config).eval()
+    sentences = texts["text"][:20]
+    columns = {"text": sentences, **({"text_pair": sentences[::-1]} if is_pair else {})}
+    export_onnx(model, tokenizer, tmp_path / "onnx", eval_dataset=Dataset.from_dict(columns))
+    classifier = OnnxTextClassifier.from_pretrained(tmp_path / "onnx")
+    assert (classifier.is_pair, classifier.labels) == (is_pair, ["LABEL_0", "LABEL_1", "LABEL_2"])
+    inputs = list(zip(*columns.values(), strict=True)) if is_pair else sentences
+    expected = TextClassifier(model, tokenizer).logits(*columns.values())
+    np.testing.assert_allclose(classifier.logits(inputs), expected, atol=1e-5, rtol=0)
+
+
+def test_other_encoders_of_several_tasks_stop(
+    teacher_dir: str, teacher_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """A Transformer that is exported as if it were an LSTM."""
+    model = MultiTaskForSequenceClassification.from_teacher(teacher_dir, {"this": {"num_labels": 2}}, 1)
+    with pytest.raises(TypeError, match="MultiTaskForSequenceClassification over a BertModel"):
+        export_onnx(model, teacher_tokenizer, tmp_path / "onnx")

@@ -184,6 +184,38 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert column == list(range(1, 101))
 
 
+TOGETHER = """
+import json, multiprocessing, sys
+from test_labeling import CountingTeacher, labeling, lengths, numbered
+
+labeling._TEXTS_PER_SHARD = 3
+fork = multiprocessing.get_context("fork")
+gate = fork.Barrier(3)
+def label(together):
+    teacher = CountingTeacher()
+    if together:
+        gate.wait()
+    labelled = labeling.label_with_teacher(numbered(*range(300)), teacher, cache_dir=sys.argv[1])
+    print(json.dumps([len(teacher.read), lengths(labelled)]), flush=True)
+processes = [fork.Process(target=label, args=[True]) for _ in range(3)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+label(False)
+"""
+
+
+@pytest.mark.multiprocess
+def test_runs_that_share_a_cache_at_once_end_right_and_leave_it_whole(tmp_path: Path) -> None:
+    """Two runs on one cache would read half of each other's files, or leave some for the next run."""
+    answers = run_script(TOGETHER, tmp_path / "cache", folder=tmp_path)
+    assert [column for _, column in answers] == [list(range(300))] * 4
+    assert answers[-1][0] == 0  # the one that came afterwards had nothing to label
+    assert sum(read for read, _ in answers) >= 300
+    assert len(list(tmp_path.glob("cache/*/*.npy"))) == len(list(tmp_path.glob("cache/*/*"))) == 100
+
+
 REAL = """
 import json, os, sys, time
 import numpy as np
@@ -413,6 +445,12 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1  # the last digits of a logit
+    path.write_bytes(content)
+
+
 def lose_a_block(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-24] + bytes(24))
 
@@ -432,7 +470,7 @@ def swap(path: Path) -> None:
     path.write_bytes(other.read_bytes())
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, lose_a_block, spoil, widen, swap])
+@pytest.mark.parametrize("damage", [truncate, empty, flip, lose_a_block, spoil, widen, swap])
 @pytest.mark.usefixtures("small_shards")
 def test_a_damaged_shard_is_named_and_made_again(damage: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A disk error would end every later run, or put wrong logits beside texts."""
@@ -450,6 +488,17 @@ def test_a_damaged_shard_is_named_and_made_again(damage: Any, tmp_path: Path, ca
     label_with_teacher(rows, again, cache_dir=tmp_path)
     assert again.read == []
     assert len(caplog.records) == 1
+
+
+def test_a_shard_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """Hours of labelling would be done again after an update."""
+    rows = numbered(*range(12))
+    label_with_teacher(rows, CountingTeacher(), cache_dir=tmp_path)
+    (path,) = tmp_path.glob("*/*.npy")
+    np.save(path, np.load(path))  # without the digest at its end
+    teacher = CountingTeacher()
+    assert lengths(label_with_teacher(rows, teacher, cache_dir=tmp_path)) == list(range(12))
+    assert teacher.read == []
 
 
 def test_half_a_file_of_another_process_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
+    RobertaForSequenceClassification,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
     pipeline,
 )
 
@@ -61,6 +64,7 @@ ENCODERS: dict[str, PreTrainedConfig] = {
     "roberta": RobertaConfig(**TRANSFORMER),
     "distilbert": DistilBertConfig(vocab_size=VOCABULARY, dim=8, n_layers=4, n_heads=2, hidden_dim=12),
     "electra": ElectraConfig(**TRANSFORMER, embedding_size=8),
+    "xlm-roberta": XLMRobertaConfig(**TRANSFORMER | {"pad_token_id": 1, "type_vocab_size": 1}),  # as they all are
 }
 
 
@@ -191,6 +195,61 @@ def test_no_folder_of_this_machine_is_saved(teacher_dir: str, tmp_path: Path) ->
     assert teacher_dir not in (tmp_path / "config.json").read_text(encoding="utf-8")
 
 
+def test_other_tasks_on_the_same_encoder(
+    student: MultiTaskForSequenceClassification, inputs: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """A task that is kept and answers otherwise, a new one whose head is not initialised, or a lost encoder."""
+    student.save_pretrained(tmp_path / "all")
+    model_class = MultiTaskForSequenceClassification
+    tasks = {"cola": {"num_labels": 2}, "mnli": TASKS["mnli"]}
+    swapped, problems = model_class.from_pretrained(tmp_path / "all", tasks=tasks, output_loading_info=True)
+    assert (list(swapped.config.tasks), swapped.config.task) == (["cola", "mnli"], "cola")
+    assert {name.split(".")[1] for name in problems["missing_keys"]} == {"cola"}
+    assert {name.split(".")[1] for name in problems["unexpected_keys"]} == {"sst2", "stsb", "topics"}
+    torch.testing.assert_close(logits(swapped, inputs, task="mnli"), logits(student, inputs, task="mnli"))
+    assert logits(swapped, inputs).std() > 1e-3
+    assert model_class.from_pretrained(tmp_path / "all", tasks=tasks, task="mnli").config.task == "mnli"
+
+    student.encoder.save_pretrained(tmp_path / "encoder")
+    config = MultiTaskConfig(encoder=student.encoder.config, tasks=tasks)
+    again, problems = model_class.from_pretrained(tmp_path / "encoder", config=config, output_loading_info=True)
+    assert {name.split(".")[1] for name in problems["missing_keys"]} == {"cola", "mnli"}
+    for name, values in student.encoder.state_dict().items():
+        assert torch.equal(again.encoder.state_dict()[name], values), name
+
+
+def test_labels_that_are_given_are_those_of_the_task_that_is_set(
+    inputs: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """A configuration that shows other labels than the head gives, or the loss of another problem."""
+    build().save_pretrained(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path, task="stsb", num_labels=2, problem_type="single_label_classification")
+    assert config.tasks["stsb"] == {
+        "id2label": {0: "LABEL_0", 1: "LABEL_1"},
+        "problem_type": "single_label_classification",
+        "is_pair": False,
+    }
+    assert config.tasks["sst2"]["id2label"] == TASKS["sst2"]["id2label"]
+    loaded = MultiTaskForSequenceClassification.from_pretrained(tmp_path, problem_type="multi_label_classification")
+    scores = torch.log(torch.sigmoid(logits(loaded, inputs).double()))
+    loss = loaded(**inputs, labels=torch.ones(2, 2)).loss
+    assert loss.item() == pytest.approx(-scores.mean().item(), abs=1e-6)
+    assert loaded.config.problem_type == "multi_label_classification"
+    with pytest.raises(ValueError, match="no task 'cola'"):
+        AutoConfig.from_pretrained(tmp_path, task="cola", num_labels=3)
+
+
+def test_a_biattentive_encoder_is_read_out_of_a_multitask_student(tmp_path: Path) -> None:
+    """An encoder that starts anew when it is taken from the folder of the whole student."""
+    student = build()
+    student.save_pretrained(tmp_path)
+    encoder, problems = BiAttentiveModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not problems["missing_keys"]
+    assert all(name.startswith("heads.") for name in problems["unexpected_keys"])
+    for name, values in student.encoder.state_dict().items():
+        assert torch.equal(encoder.state_dict()[name], values), name
+
+
 def test_encoder_is_an_ordinary_model(
     student: MultiTaskForSequenceClassification, inputs: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
@@ -249,6 +308,8 @@ def test_pipeline_serves_every_task(encoder: str, tokenizer: PreTrainedTokenizer
         ("biattentive", 9, MultiTaskForSequenceClassification),
         ("bert", None, BertForSequenceClassification),
         ("bert", 9, MultiTaskForSequenceClassification),
+        ("roberta", None, RobertaForSequenceClassification),
+        ("xlm-roberta", None, XLMRobertaForSequenceClassification),
         ("electra", 8, MultiTaskForSequenceClassification),
     ],
 )
@@ -257,6 +318,8 @@ def test_one_task_is_an_ordinary_checkpoint(
     encoder: str, fc_size: int | None, ordinary: type, task: str, inputs: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     """A task saved alone that answers otherwise, or that carries the heads of the others."""
+    if encoder == "xlm-roberta":  # whose tokenizers give none, and which stops at a 1
+        del inputs["token_type_ids"]
     student = build(encoder, fc_size=fc_size)
     before = copy.deepcopy(student.state_dict())
     student.single_task(task).save_pretrained(tmp_path)
@@ -300,7 +363,7 @@ def test_student_of_a_teacher_is_its_truncation(teacher_dir: str, inputs: dict[s
         MultiTaskForSequenceClassification.from_teacher(teacher_dir, TASKS)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "electra"])
 def test_a_task_of_any_teacher(kind: str, inputs: dict[str, torch.Tensor], tmp_path: Path) -> None:
     """A BERT-like teacher that makes no student, or one whose single task is no ordinary checkpoint of its kind."""
     torch.manual_seed(0)
@@ -311,39 +374,31 @@ def test_a_task_of_any_teacher(kind: str, inputs: dict[str, torch.Tensor], tmp_p
     for name, values in teacher.base_model.state_dict().items():
         is_cut = ".layer.3." in name
         assert (name not in copied) if is_cut else torch.equal(copied[name], values), name
+    if kind == "xlm-roberta":  # whose tokenizers give none, and which stops at a 1
+        del inputs["token_type_ids"]
     single = student.single_task("mnli")
     ordinary = MultiTaskForSequenceClassification if kind == "electra" else type(teacher)
     assert type(single) is ordinary
     torch.testing.assert_close(logits(single, inputs), logits(student, inputs, task="mnli"))
 
 
-def test_transformers_answer_empty_texts(inputs: dict[str, torch.Tensor]) -> None:
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_transformers_answer_empty_texts(kind: str, inputs: dict[str, torch.Tensor]) -> None:
     """NaN or a crash where a Transformer has nothing to read, or an answer that depends on the padding."""
-    student = build("bert")
+    student = build(kind)
+    pad_token_id = student.config.pad_token_id
     empty = {name: torch.zeros(1, 0, dtype=torch.long) for name in inputs}
     expected = logits(student, empty)
-    one = {"input_ids": torch.tensor([[0]]), "attention_mask": torch.tensor([[1]])}
+    one = {"input_ids": torch.tensor([[pad_token_id]]), "attention_mask": torch.tensor([[1]])}
     torch.testing.assert_close(expected, logits(student, one))
     among = {name: torch.cat([values, torch.zeros(1, 6, dtype=torch.long)]) for name, values in inputs.items()}
+    among["input_ids"][2] = pad_token_id
     found = logits(student, among)
     torch.testing.assert_close(found[2:], expected)
     torch.testing.assert_close(found[:2], logits(student, inputs))
 
 
-def test_resizing_the_vocabulary(
-    student: MultiTaskForSequenceClassification, inputs: dict[str, torch.Tensor], tmp_path: Path
-) -> None:
-    """A configuration that forgets how many words the encoder knows, and a checkpoint that cannot be loaded."""
-    expected = logits(student, inputs)
-    student.resize_token_embeddings(VOCABULARY + 3)
-    assert student.config.vocab_size == student.encoder.config.vocab_size == VOCABULARY + 3
-    student.save_pretrained(tmp_path)
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert loaded.get_input_embeddings().num_embeddings == VOCABULARY + 3
-    torch.testing.assert_close(logits(loaded, inputs), expected)
-
-
-@pytest.mark.parametrize("kind", ["distilbert", "roberta"])
+@pytest.mark.parametrize("kind", ["distilbert", "roberta", "xlm-roberta"])
 def test_token_types_go_where_they_are_read(kind: str, inputs: dict[str, torch.Tensor]) -> None:
     """A Transformer without token types that stops at the pairs of a BERT tokenizer."""
     student = build(kind)
@@ -389,17 +444,6 @@ def test_names_of_weights() -> None:
     layers = ("hidden.weight", "hidden.bias", "classifier.weight", "classifier.bias")
     heads = [f"heads.{task}.{layer}" for task in ("mnli", "sst2", "stsb", "topics") for layer in layers]
     assert list(build().state_dict()) == [f"encoder.{name}" for name in encoder] + heads
-
-
-def test_a_new_student() -> None:
-    """Two runs of one seed that start apart, or a padding vector that is not zero."""
-    first, second = build(), build()
-    assert all(torch.equal(values, second.state_dict()[name]) for name, values in first.state_dict().items())
-    table = first.get_input_embeddings().weight
-    assert (table[0] == 0).all()
-    assert 0.2 < table.abs().max() <= 0.25
-    scores = logits(first, {"input_ids": torch.tensor([[5, 9, 3]])}, task="mnli")
-    assert scores.std() > 0.01
 
 
 @pytest.mark.parametrize(

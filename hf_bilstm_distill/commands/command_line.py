@@ -11,8 +11,9 @@ from typing import Any, cast
 import yaml
 from accelerate import PartialState
 from transformers import HfArgumentParser, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from hf_bilstm_distill.checkpoints import check_checkpoint, find_last_checkpoint
 from hf_bilstm_distill.commands.errors import OneLineParser
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,8 @@ def log_to_stderr() -> None:
 def last_checkpoint(training: TrainingArguments) -> str | None:
     """Find the checkpoint to go on from, and keep a new run apart from the checkpoints of an earlier one.
 
+    One that was being written when its run ended is left out, with a warning.
+
     Args:
         training: The arguments; `resume_from_checkpoint` is None, a folder, or `last` (or `true`).
 
@@ -123,29 +126,36 @@ def last_checkpoint(training: TrainingArguments) -> str | None:
 
     Raises:
         FileNotFoundError: If there is no such folder.
+        ValueError: If the checkpoint is damaged.
     """
     output_dir, wanted = Path(str(training.output_dir)), training.resume_from_checkpoint
     if wanted is not None and wanted.lower() not in (LAST_CHECKPOINT, "true", "false"):
         if not Path(wanted).is_dir():
             raise FileNotFoundError(f"There is no checkpoint {wanted}. Leave the value out to take the last one.")
+        check_checkpoint(wanted)
         return wanted
-    found = get_last_checkpoint(str(output_dir)) if output_dir.is_dir() else None
     if wanted is None or wanted.lower() == "false":
-        if found is not None and training.process_index == 0:
+        if training.process_index == 0:
             _set_aside(output_dir)
         return None
+    found = find_last_checkpoint(output_dir)
     if found is None:
         logger.warning(f"There is no checkpoint in {output_dir}: starting from the beginning.")
+    else:
+        check_checkpoint(found)
     return found
 
 
 def _set_aside(output_dir: Path) -> None:
     """Move an earlier run's checkpoints away: a later resume would take its highest one for this run's."""
+    checkpoints = list(output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-[0-9]*"))
+    if not checkpoints:
+        return
     number = 1
     while (aside := output_dir / f"_earlier_run_{number}").exists():
         number += 1
     aside.mkdir()
-    for checkpoint in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+    for checkpoint in checkpoints:
         checkpoint.rename(aside / checkpoint.name)
     logger.warning(f"{output_dir} held checkpoints of an earlier run: they are now in {aside}.")
 

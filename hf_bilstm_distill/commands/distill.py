@@ -23,7 +23,7 @@ from hf_bilstm_distill.commands.distill_arguments import (
     read_arguments,
 )
 from hf_bilstm_distill.commands.distill_texts import load_splits
-from hf_bilstm_distill.commands.errors import one_line_errors
+from hf_bilstm_distill.commands.errors import one_line_errors, one_line_if_disk_is_full
 from hf_bilstm_distill.commands.gold_labels import is_labelled, settle_gold_labels
 from hf_bilstm_distill.commands.models import load_teacher
 from hf_bilstm_distill.embeddings import (
@@ -52,6 +52,7 @@ EMBEDDING_RATE = 0.15
 CACHE = "_cache"  # not pushed to the Hub, like all that begins with an underscore
 
 
+@one_line_if_disk_is_full()
 def main() -> None:
     """Distil a teacher, and say what was gained and lost."""
     run, training = read_arguments()

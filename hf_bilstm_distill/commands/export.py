@@ -14,7 +14,7 @@ from hf_bilstm_distill.export import export_onnx
 from hf_bilstm_distill.inference import TextClassifier
 from hf_bilstm_distill.loading import load_file, select_columns
 from hf_bilstm_distill.problem_types import read_labels
-from hf_bilstm_distill.students import BiLSTMForSequenceClassification
+from hf_bilstm_distill.students import BiLSTMForSequenceClassification, MultiTaskForSequenceClassification
 
 
 @dataclass
@@ -35,6 +35,10 @@ class ExportArguments(ColumnArguments, StudentArguments):
     eval_file: str | None = field(
         default=None, metadata={"help": "Texts on which to measure what int8 loses: csv, tsv, jsonl or parquet."}
     )
+    task: str | None = field(
+        default=None,
+        metadata={"help": "Of a student of several tasks, the one to export. Left out: the one that is set."},
+    )
     max_length: int | None = field(
         default=None, metadata={"help": "Longest text in tokens. Left out: the tokenizer's, at most 512."}
     )
@@ -45,7 +49,7 @@ def main() -> None:
     (run,) = parse_arguments([ExportArguments], "Write a student into a folder that runs without PyTorch.")
     log_to_stderr()
     with one_line_errors():
-        student = TextClassifier.from_pretrained(run.student, device="cpu")
+        student = load_student(run)
         report = export_onnx(
             cast(BiLSTMForSequenceClassification, student.model),
             student.tokenizer,
@@ -55,6 +59,17 @@ def main() -> None:
             max_length=run.max_length,
         )
     print(json.dumps(report, indent=2))
+
+
+def load_student(run: ExportArguments) -> TextClassifier:
+    """Load the student, with the task that was asked for."""
+    student = TextClassifier.from_pretrained(run.student, device="cpu")
+    if run.task is None:
+        return student
+    if not isinstance(student.model, MultiTaskForSequenceClassification):
+        raise ValueError(f"{run.student!r} has one task only, so there is no task {run.task!r}. Leave out --task.")
+    student.model.set_task(run.task)
+    return TextClassifier(student.model, student.tokenizer)
 
 
 def load_eval_texts(run: ExportArguments, student: TextClassifier) -> Dataset:

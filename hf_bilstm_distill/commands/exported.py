@@ -14,4 +14,7 @@ def is_exported(name_or_path: str) -> bool:
             config = Path(hf_hub_download(name_or_path, "config.json"))
         except Exception:  # whoever loads the model says what is wrong with its name
             return False
-    return config.is_file() and "export_format" in json.loads(config.read_text(encoding="utf-8"))
+    try:
+        return config.is_file() and "export_format" in json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:  # a damaged file: whoever loads the model names it
+        return config.with_name("model.onnx").is_file()

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from hf_bilstm_distill.collation import encode
 from hf_bilstm_distill.commands.command_line import last_checkpoint, log_to_stderr, parse_arguments
-from hf_bilstm_distill.commands.errors import one_line_errors
+from hf_bilstm_distill.commands.errors import one_line_errors, one_line_if_disk_is_full
 from hf_bilstm_distill.loading import load_texts, number_labels
 from hf_bilstm_distill.metrics import compute_metrics_for, default_metrics, load_metrics
 from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
@@ -64,6 +64,7 @@ class TeacherTrainingArguments(DistillationTrainingArguments):
     logging_steps: float = field(default=100, metadata={"help": "Log every so many steps."})
 
 
+@one_line_if_disk_is_full()
 def main() -> None:
     """Fine-tune a teacher and say how good it is."""
     run, training = parse_arguments([TeacherArguments, TeacherTrainingArguments], "Fine-tune a teacher.")

@@ -27,7 +27,7 @@ from hf_bilstm_distill.commands.distill import (
 )
 from hf_bilstm_distill.commands.distill_arguments import RunArguments
 from hf_bilstm_distill.commands.distill_texts import load_splits
-from hf_bilstm_distill.commands.errors import one_line_errors
+from hf_bilstm_distill.commands.errors import one_line_errors, one_line_if_disk_is_full
 from hf_bilstm_distill.commands.gold_labels import is_labelled, settle_gold_labels
 from hf_bilstm_distill.commands.mkd_arguments import (
     MultiTaskRunArguments,
@@ -67,9 +67,11 @@ class Task:
     @property
     def labels(self) -> dict[str, Any]:
         """What a `MultiTaskConfig` knows of it."""
-        return {"id2label": dict(enumerate(self.names)), "problem_type": self.problem_type}
+        id2label = dict(enumerate(self.names))
+        return {"id2label": id2label, "problem_type": self.problem_type, "is_pair": bool(self.run.text_pair_column)}
 
 
+@one_line_if_disk_is_full()
 def main() -> None:
     """Distil the teachers, and say what was gained and lost in each task."""
     run, training = read_arguments()
@@ -172,8 +174,10 @@ def first_embeddings(
     run: MultiTaskRunArguments, tasks: Mapping[str, Task], tokenizer: Any, seed: int, *, random: bool = False
 ) -> EmbeddingTable:
     """Make the student's first embedding table: the teacher's is that of the first task."""
-    first = next(iter(tasks.values()))
+    name, first = next(iter(tasks.items()))
     own_run = dataclasses.replace(first.run, embeddings="random") if random else first.run
+    if first.teacher is not None and own_run.embeddings in (None, "teacher"):
+        logger.info(f"The student starts from the embeddings of the teacher of {name}, the first task.")
     return make_embeddings(own_run, tokenizer, first.teacher, seed)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from hf_bilstm_distill.commands.command_line import log_to_stderr, parse_arguments
-from hf_bilstm_distill.commands.errors import one_line_errors
+from hf_bilstm_distill.commands.errors import one_line_errors, one_line_if_disk_is_full
 from hf_bilstm_distill.commands.gold_labels import number, settle_problem_type
 from hf_bilstm_distill.commands.models import ExportedClassifier, load_classifier
 from hf_bilstm_distill.commands.shared_arguments import FileArguments, LabelArguments
@@ -43,6 +43,7 @@ class ReportArguments(LabelArguments, FileArguments):
     output_dir: str = field(default="out/report", metadata={"help": "Where to write the table, the page and pictures."})
 
 
+@one_line_if_disk_is_full()
 def main() -> None:
     """Write `report.json`, `report.md`, `report.html` and pictures, and print the table."""
     (run,) = parse_arguments([ReportArguments], "Measure models side by side: quality, agreement, size and speed.")

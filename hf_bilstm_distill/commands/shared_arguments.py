@@ -17,7 +17,7 @@ class TeacherChoice:
     )
     trust_remote_code: bool = field(
         default=False,
-        metadata={"help": "Run the Python code that lies beside the teacher's weights, with all the rights you have."},
+        metadata={"help": "Run the Python code in the teacher's folder, with all your rights."},
     )
 
 
@@ -64,7 +64,7 @@ class AugmentationArguments:
     """How to make copies of texts."""
 
     n_iter: int = field(default=20, metadata={"help": "Augmented copies of each text. 0: none."})
-    p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word of a copy."})
+    p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word."})
     p_pos: float = field(default=0.1, metadata={"help": "Probability of exchanging it for another with its tag."})
     p_ngram: float = field(default=0.25, metadata={"help": "Probability of keeping 1 to 5 words of a copy only."})
     tagger: str = field(default="lexicon", metadata={"help": "lexicon, textblob, nltk or spacy:MODEL."})

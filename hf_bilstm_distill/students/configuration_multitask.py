@@ -27,9 +27,10 @@ class MultiTaskConfig(PreTrainedConfig):
     Args:
         encoder: Configuration of the encoder, or a dict with its `model_type` and settings: `BiAttentiveConfig` (the
             default), `BiLSTMConfig`, or that of any BERT-like model in transformers.
-        tasks: For each task its name and a dict of `num_labels` or `id2label`, and `problem_type`. Left out, that is
-            "regression" for one label and "single_label_classification" for more. They are kept in the order of
-            their names, in which they are saved.
+        tasks: For each task its name and a dict of `num_labels` or `id2label`, `problem_type` and `is_pair`. Left out,
+            `problem_type` is "regression" for one label and "single_label_classification" for more, and `is_pair`
+            False; it says what an exported student reads. Tasks are kept in the order of their names, in which they
+            are saved.
         task: Name of the task that is set. None sets the first one.
         fc_size: Width of the fully connected layer of each head. None leaves it out: a head is a linear layer.
         dropout: Probability of dropping a unit before the last layer of a head in training.
@@ -62,13 +63,24 @@ class MultiTaskConfig(PreTrainedConfig):
 
         Args:
             config_dict: What the file says.
-            **kwargs: What replaces it; `task` sets the task.
+            **kwargs: What replaces it. `task` sets the task, whose are `num_labels`, `id2label` and `problem_type`. Of
+                other `tasks` the first one is set, unless that of the file is among them.
 
         Returns:
             The configuration, and what was not used where that is asked for.
         """
+        if "tasks" in kwargs:
+            tasks, task = kwargs.pop("tasks"), config_dict.get("task")
+            config_dict = {**config_dict, "tasks": tasks, "task": task if task in tasks else None}
         if "task" in kwargs:
             config_dict = {**config_dict, "task": kwargs.pop("task")}
+        labels = ("num_labels", "id2label", "problem_type")
+        given = {name: value for name in labels if (value := kwargs.pop(name, None)) is not None}
+        if given:
+            kwargs.pop("label2id", None)  # id2label says it
+            tasks = config_dict["tasks"]
+            task = config_dict.get("task") or next(iter(tasks))
+            config_dict = {**config_dict, "tasks": _relabel(tasks, task, given)}
         return super().from_dict(config_dict, **kwargs)
 
     def set_task(self, task: str) -> None:
@@ -93,7 +105,7 @@ class MultiTaskConfig(PreTrainedConfig):
             task: Its name.
 
         Returns:
-            `id2label` and `problem_type`.
+            `id2label`, `problem_type` and `is_pair`.
 
         Raises:
             ValueError: If there is no such task.
@@ -153,14 +165,22 @@ def _read_encoder(encoder: dict[str, Any] | PreTrainedConfig | None) -> PreTrain
     return AutoConfig.for_model(model_type, **settings)
 
 
+def _relabel(tasks: dict[str, Any], task: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the tasks, one of which has other labels; of another number they have no names yet."""
+    own = dict(tasks.get(task, {}))
+    if "num_labels" in given and given["num_labels"] != len(own.get("id2label", {})):
+        own.pop("id2label", None)
+    return {name: {**own, **given} if name == task else labels for name, labels in tasks.items()}
+
+
 def _read_task(name: str, task: dict[str, Any]) -> dict[str, Any]:
     """Return the labels of a task and its problem type, from a file or as somebody wrote them."""
     if not name or "." in name or hasattr(nn.ModuleDict, name):
         raise ValueError(f"A task cannot be named {name!r}: names of weights are made of it. Give it another name.")
-    unknown = task.keys() - {"num_labels", "id2label", "problem_type"}
+    unknown = task.keys() - {"num_labels", "id2label", "problem_type", "is_pair"}
     if unknown or not (task.get("id2label") or task.get("num_labels")):
         raise ValueError(
-            f"The task {name!r} is told by num_labels or id2label, and problem_type where that is not clear, "
+            f"The task {name!r} is told by num_labels or id2label, problem_type where that is not clear, and is_pair, "
             f"got {task}."
         )
     given = task.get("id2label") or {number: f"LABEL_{number}" for number in range(task["num_labels"])}
@@ -168,4 +188,5 @@ def _read_task(name: str, task: dict[str, Any]) -> dict[str, Any]:
     if list(id2label) != list(range(task.get("num_labels") or len(id2label))):
         raise ValueError(f"id2label of the task {name!r} must have one name for each label from 0 on, got {task}.")
     default = "regression" if len(id2label) == 1 else "single_label_classification"
-    return {"id2label": id2label, "problem_type": task.get("problem_type") or default}
+    problem_type = task.get("problem_type") or default
+    return {"id2label": id2label, "problem_type": problem_type, "is_pair": bool(task.get("is_pair"))}

@@ -83,6 +83,9 @@ class BiLSTMPreTrainedModel(PreTrainedModel):
             init.kaiming_uniform_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, FrozenEmbedding):  # its turn comes after that of the trained table
+            trained = cast(nn.Embedding, self.get_input_embeddings())
+            init.copy_(module.weight, trained.weight)  # Kim 2014: both start equal
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Save as transformers does; with the code of a student that `include_code` marked, else naming none.
@@ -122,8 +125,6 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
             channels * config.embedding_dim, config.lstm_hidden_size, batch_first=True, bidirectional=True
         )
         self.post_init()
-        if config.multichannel:
-            init.copy_(self.embed_tokens_static.weight, self.embed_tokens.weight)  # Kim 2014: both start equal
 
     def get_input_embeddings(self) -> nn.Embedding:
         """Return the trained embedding table."""

@@ -1,6 +1,7 @@
 """`examples/run_mkd.py` as a user runs it, on small real files and small real teachers."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,15 @@ def test_the_report_has_a_row_for_each_task_and_model(
 
 
 @pytest.mark.parametrize("student", ["transformer", "bilstm"])
-def test_other_students(config: Config, examples_main: Main, tmp_path: Path, student: str) -> None:
-    """A kind of student that is named in the help, and does not run."""
+def test_other_students(
+    config: Config, examples_main: Main, tmp_path: Path, student: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kind of student that is named in the help, and does not run; or vectors of a teacher that nobody named."""
     path = config(student=student, num_hidden_layers=1, num_train_epochs=1)
-    examples_main("run_mkd", path, "--task_sampling", "round-robin")
+    with caplog.at_level(logging.INFO):
+        examples_main("run_mkd", path, "--task_sampling", "round-robin")
+    told = "The student starts from the embeddings of the teacher of opinion, the first task." in caplog.text
+    assert told == (student == "bilstm")  # a Transformer keeps those of its layers
     saved = MultiTaskForSequenceClassification.from_pretrained(tmp_path / "out")
     assert list(saved.heads) == ["opinion", "similar"]
     assert saved.config.encoder.model_type == {"transformer": "bert", "bilstm": "bilstm_distill"}[student]
