@@ -51,7 +51,9 @@ NOT_RUN = {
     ("results.md", "python benchmarks/pairs.py"): "real data and hours",
     ("results.md", "python examples/finetune_teacher.py"): "real data and hours",
     ("scale.md", "accelerate launch"): "needs several machines",
+    ("sharing.md", "pip install"): "a server that goes on until it is stopped",
     ("training.md", "accelerate launch"): "needs several GPUs",
+    ("tutorial.md", "python3 -m venv"): "installs packages",
 }
 LANGUAGES = {"python", "bash", "sh", "text", "json", "yaml", "toml", "{toctree}", "{eval-rst}"}
 

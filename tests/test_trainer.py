@@ -473,6 +473,29 @@ def test_predict_texts_without_labels(
     np.testing.assert_allclose(output.predictions, logits_of(trainer.model, encoded, tokenizer), atol=1e-6)
 
 
+@pytest.mark.parametrize("strategy", ["group_by_length", "random"])
+def test_rows_come_back_in_the_order_of_the_set(
+    make_trainer: MakeTrainer, encoded: Dataset, tokenizer: PreTrainedTokenizerFast, strategy: str
+) -> None:
+    """Predictions that are written beside the texts of other rows, since those of similar length were read together."""
+    seen: list[EvalPrediction] = []
+    rows = changed(encoded, labels=np.random.default_rng(0).integers(2, size=48).tolist())
+    trainer = make_trainer(
+        rows,
+        eval_dataset=rows,
+        compute_metrics=lambda prediction: seen.append(prediction) or {},
+        train_sampling_strategy=strategy,
+    )
+    logits = logits_of(trainer.model, rows, tokenizer)
+    assert len(np.unique(logits.round(4), axis=0)) > 24  # rows that can be told apart
+    output = trainer.predict(rows)
+    trainer.evaluate()
+    for found in (output, *seen):
+        np.testing.assert_allclose(found.predictions, logits, atol=1e-6)
+        np.testing.assert_array_equal(found.label_ids, rows["labels"][:])
+    assert len(seen) == 2
+
+
 def test_the_best_checkpoint_by_agreement(make_trainer: MakeTrainer, encoded: Dataset) -> None:
     """`metric_for_best_model` does not know the metric that says how well the student imitates."""
     trainer = make_trainer(
