@@ -185,7 +185,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 TOGETHER = """
-import json, multiprocessing, sys
+import json, multiprocessing, os, sys
 from test_labeling import CountingTeacher, labeling, lengths, numbered
 
 labeling._TEXTS_PER_SHARD = 3
@@ -196,7 +196,8 @@ def label(together):
     if together:
         gate.wait()
     labelled = labeling.label_with_teacher(numbered(*range(300)), teacher, cache_dir=sys.argv[1])
-    print(json.dumps([len(teacher.read), lengths(labelled)]), flush=True)
+    answer = json.dumps([len(teacher.read), lengths(labelled)])
+    os.write(1, f"{answer}\\n".encode())  # at once, so that no other line comes between
 processes = [fork.Process(target=label, args=[True]) for _ in range(3)]
 for process in processes:
     process.start()
