@@ -35,7 +35,7 @@ def prepare_demo(folder: Path, seed: int) -> dict[str, str]:
 
 
 def train_teacher(
-    folder: str, texts: DatasetDict, tokenizer: PreTrainedTokenizerFast, names: list[str], seed: int, epochs: int = 6
+    folder: str, texts: DatasetDict, tokenizer: PreTrainedTokenizerFast, names: list[str], seed: int
 ) -> None:
     """Fine-tune a small BERT from scratch, and save it."""
     set_seed(seed)
@@ -46,7 +46,7 @@ def train_teacher(
         TeacherTrainingArguments(
             output_dir=folder,
             learning_rate=7e-4,
-            num_train_epochs=epochs,
+            num_train_epochs=6,
             per_device_train_batch_size=64,
             save_strategy="no",
             seed=seed,

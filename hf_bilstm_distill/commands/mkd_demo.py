@@ -12,7 +12,6 @@ from hf_bilstm_distill.commands.demo import train_teacher
 from hf_bilstm_distill.commands.demo_corpus import LABEL_NAMES, build_demo_corpus
 from hf_bilstm_distill.tokenization import train_word_tokenizer
 
-_TEACHER_ROWS, _TEACHER_EPOCHS = 6000, 5
 _CONTRASTS = {"but", "yet", "although", "though", "while", "despite", "spite"}
 
 
@@ -30,7 +29,6 @@ def prepare_demo_tasks(folder: Path, seed: int) -> dict[str, dict[str, Any]]:
         The settings of the tasks.
     """
     corpus = build_demo_corpus(seed).filter(lambda row: row["label"] >= 0)
-    corpus["teacher_train"] = corpus["teacher_train"].select(range(_TEACHER_ROWS))
     tokenizer = train_word_tokenizer(corpus["teacher_train"]["text"])  # one for all: so may be the student's
     make: dict[str, tuple[list[str], Callable[[Dataset], Dataset]]] = {
         "opinion": (LABEL_NAMES, lambda rows: rows),
@@ -47,7 +45,7 @@ def prepare_demo_tasks(folder: Path, seed: int) -> dict[str, dict[str, Any]]:
                     texts[split].to_json(file)
         teacher = str(folder / name / "teacher")
         texts["train"] = texts.pop("teacher_train")
-        train_teacher(teacher, texts, tokenizer, names, seed, epochs=_TEACHER_EPOCHS)
+        train_teacher(teacher, texts, tokenizer, names, seed)
         tasks[name] = {"teacher": teacher, **{f"{split}_file": file for split, file in files.items()}}
     tasks["preference"]["text_pair_column"] = "text_pair"
     return tasks
@@ -58,11 +56,11 @@ def _contrasts(rows: Dataset) -> Dataset:
 
 
 def _preferences(rows: Dataset, seed: int) -> Dataset:
-    """Pair each good opinion with four bad ones, in either order."""
+    """Pair each good opinion with three bad ones, in either order."""
     rng = random.Random(seed)
     bad, good = ([row["text"] for row in rows if row["label"] == label] for label in (0, 1))
     pairs = []
-    for one, other in [pair for start in range(4) for pair in zip(good, bad[start:], strict=False)]:
+    for one, other in [pair for start in range(3) for pair in zip(good, bad[start:], strict=False)]:
         label = rng.randrange(2)
         first, second = (other, one) if label else (one, other)
         pairs.append({"text": first, "text_pair": second, "label": label})
