@@ -58,6 +58,7 @@ bench: .venv/bench $(TEXTS)  ## Run the benchmarks, on the demo or on TEXTS=, VA
 	$(BIN)/python benchmarks/pairs.py --texts $(TEXTS) --teacher $(TEACHER)
 	$(BIN)/python benchmarks/training.py --texts $(TEXTS) --teacher $(TEACHER)
 	$(BIN)/python benchmarks/inference.py --texts $(VALIDATION) --teacher $(TEACHER) --student $(STUDENT)
+	$(BIN)/python benchmarks/serving_steps.py --texts $(TEXTS) --student $(STUDENT)
 
 docs: .venv/docs  ## Build the site of the docs, in out/docs
 	$(BIN)/python -m sphinx -W --keep-going docs out/docs
