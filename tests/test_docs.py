@@ -47,6 +47,7 @@ NOT_RUN = {
     ("compared.md", "pip install"): "installs packages",
     ("recipes.md", "accelerate launch"): "needs several GPUs",
     ("reliability.md", "from datasets import load_dataset"): "needs a data set on the Hub",
+    ("reliability.md", "OMP_NUM_THREADS=1 python benchmarks/soak.py"): "takes more than an hour",
     ("results.md", "for seed in"): "real data and hours",
     ("results.md", "python benchmarks/pairs.py"): "real data and hours",
     ("results.md", "python examples/finetune_teacher.py"): "real data and hours",
