@@ -6,7 +6,7 @@ Half of the minutes go to labelling fresh augmented copies, round after round, h
 them, with evaluation and checkpoints; then the exported student answers a stream. Each part is a process of its own;
 its memory (what it holds itself, without pages of files) is sampled from outside. Ends with an error if memory grew by
 more than a tenth in the second half of a part, or an answer of the stream is lost, or is not that of its text. In the
-first half oneDNN fills its cache of programs, one for each shape of a product, up to 1,024.
+first half oneDNN fills its cache of programs, one for each shape of a product, 1,024 at most.
 """
 
 import argparse
