@@ -166,7 +166,7 @@ def textbrewer(options: argparse.Namespace) -> Peer:
     config = AutoConfig.from_pretrained(options.teacher, num_hidden_layers=3)
     student = AutoModelForSequenceClassification.from_config(
         config, dtype=torch.float32
-    )  # as the teacher, whatever its file
+    )
     student.load_state_dict(teacher.state_dict(), strict=False)
 
     def collate(texts: list[str]) -> dict[str, Any]:
