@@ -164,9 +164,7 @@ def textbrewer(options: argparse.Namespace) -> Peer:
     tokenizer = AutoTokenizer.from_pretrained(options.teacher)
     teacher = AutoModelForSequenceClassification.from_pretrained(options.teacher, dtype=torch.float32)
     config = AutoConfig.from_pretrained(options.teacher, num_hidden_layers=3)
-    student = AutoModelForSequenceClassification.from_config(
-        config, dtype=torch.float32
-    )
+    student = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     student.load_state_dict(teacher.state_dict(), strict=False)
 
     def collate(texts: list[str]) -> dict[str, Any]:
