@@ -1,6 +1,5 @@
 """Checkpoints that are whole: no run goes on from one that was half written or half deleted, or that is damaged."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
-from hf_bilstm_distill.files import name_full_disk, whole_files, write_text
+from hf_bilstm_distill.files import file_digest, name_full_disk, whole_files, write_text
 
 logger = logging.get_logger(__name__)
 
@@ -95,7 +94,7 @@ def _check(folder: Path, way_out: str) -> None:
     if missing is not None:
         raise ValueError(f"{folder} has no whole {missing}, as if the run ended while it was written. {way_out}")
     for name, digest in (_read_json(folder / DIGESTS) or {}).items():
-        if _digest(folder / name) != digest:
+        if file_digest(folder / name) != digest:
             raise ValueError(f"{folder / name} is damaged: it is not what was written ({DIGESTS}). {way_out}")
 
 
@@ -110,12 +109,7 @@ def _find_missing(folder: Path) -> str | None:
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _digest(path) for path in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
 def _read_json(path: Path) -> Any:

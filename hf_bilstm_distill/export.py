@@ -1,7 +1,6 @@
 """Write a student into a folder that runs without torch: an ONNX graph, its tokenizer, and the code that reads them."""
 
 import copy
-import hashlib
 import inspect
 import json
 import shutil
@@ -18,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from hf_bilstm_distill.files import whole_folder
+from hf_bilstm_distill.files import file_digest, whole_folder
 from hf_bilstm_distill.predictor import OnnxTextClassifier
 from hf_bilstm_distill.students import (
     BiAttentiveModel,
@@ -127,7 +126,7 @@ def export_onnx(
     with whole_folder(folder) as temporary:
         (temporary / "model.onnx").write_bytes(graph)
         backend.save(str(temporary / "tokenizer.json"))
-        config["sha256"] = {name: _digest(temporary / name) for name in ("model.onnx", "tokenizer.json")}
+        config["sha256"] = {name: file_digest(temporary / name) for name in ("model.onnx", "tokenizer.json")}
         _write_json(temporary / "config.json", config)
         shutil.copyfile(inspect.getfile(OnnxTextClassifier), temporary / "predictor.py")
         (temporary / "README.md").write_text(_readme(config), encoding="utf-8")
@@ -331,10 +330,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # this package, used from a checkout
             continue
     return versions
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _readme(config: Mapping[str, Any]) -> str:

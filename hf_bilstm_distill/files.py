@@ -1,6 +1,7 @@
 """Write files and folders so that a reader never meets half of one, and say which could not be written."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -187,6 +188,19 @@ def _is_whole(path: Path) -> bool:
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
     return True
+
+
+def file_digest(path: Path) -> str:
+    """Tell the content of a file from any other.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its SHA-256, in hexadecimal.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

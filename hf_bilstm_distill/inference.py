@@ -191,10 +191,10 @@ class TextClassifier:
         backend.no_padding()
         backend.enable_truncation(self.max_length, direction=self.tokenizer.truncation_side)
         backend.encode_special_tokens = self.tokenizer.split_special_tokens
-        if self._words is None:
-            self._words = WordLookup(backend)
+        self._words = self._words or WordLookup(backend)
         rows = self._words.encode(columns[0] if len(columns) == 1 else list(zip(*columns, strict=True)))
-        return {"input_ids": [ids for ids, _ in rows], "token_type_ids": [type_ids for _, type_ids in rows]}
+        names = ("input_ids", "token_type_ids")[: 1 + self.model.config.is_pair]
+        return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
     @torch.inference_mode()
     def _logits(self, encoded: Encoded) -> Tensor:

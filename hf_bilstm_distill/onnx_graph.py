@@ -108,7 +108,9 @@ def _encoded(graph: _Graph, encoder: BiLSTMModel, *, int8: bool) -> str:
         graph, _ids_of_sentences(graph, config.is_pair), is_token, cast(int, config.pad_token_id)
     )
     vectors = (_vectors_in_int8 if int8 else _vectors)(graph, _table(encoder), ids)
-    return _pooled(graph, _lstm(graph, vectors, lengths, encoder.lstm, int8=int8, output="last_states"), config)
+    return _pooled(
+        graph, _lstm(graph, vectors, lengths, encoder.lstm, "last_states", output_place=1, int8=int8), config
+    )
 
 
 def _attended(graph: _Graph, encoder: BiAttentiveModel, *, is_pair: bool, int8: bool) -> str:
@@ -123,7 +125,7 @@ def _attended(graph: _Graph, encoder: BiAttentiveModel, *, is_pair: bool, int8: 
     of_states = graph.integers("of_states", [0, 0, width])
 
     def states_of(lstm: nn.LSTM, vectors: str, name: str) -> str:
-        by_time = _lstm(graph, vectors, lengths, lstm, int8=int8, output=f"{name}_by_time", prefix=f"{name}.")
+        by_time = _lstm(graph, vectors, lengths, lstm, f"{name}_by_time", output_place=0, int8=int8, prefix=f"{name}.")
         apart = graph.node("Transpose", [by_time], f"{name}_by_direction", perm=[2, 0, 1, 3])
         return graph.node("Reshape", [apart, of_states], f"{name}_states")  # (sentences, length + 1, 2 * hidden)
 
@@ -259,12 +261,20 @@ def _vectors_in_int8(graph: _Graph, table: np.ndarray, ids: str) -> str:
 
 
 def _lstm(
-    graph: _Graph, vectors: str, lengths: str, lstm: nn.LSTM, *, int8: bool, output: str, prefix: str = ""
+    graph: _Graph,
+    vectors: str,
+    lengths: str,
+    lstm: nn.LSTM,
+    output: str,
+    *,
+    output_place: int,
+    int8: bool,
+    prefix: str = "",
 ) -> str:
-    """Write an LSTM: its last states, `(2, sentences, hidden)`; or, named `..._by_time`, all of them."""
+    """Write an LSTM. Its outputs are all states, `(time, 2, sentences, hidden)`, and the last ones without time."""
     from_input, recurrent, bias = _lstm_weights(lstm)
     settings: dict[str, Any] = {"hidden_size": lstm.hidden_size, "direction": "bidirectional"}
-    settings["output_place"] = 0 if output.endswith("_by_time") else 1
+    settings["output_place"] = output_place
     if not int8:
         named = (("W", from_input), ("R", recurrent), ("B", bias))
         weights = [graph.constant(prefix + name, values) for name, values in named]

@@ -43,6 +43,7 @@ from hf_bilstm_distill.students import BiLSTMConfig, BiLSTMForSequenceClassifica
 from hf_bilstm_distill.tfidf import TfidfClassifier, train_tfidf
 from hf_bilstm_distill.tokenization import train_word_tokenizer, trim_tokenizer
 from hf_bilstm_distill.trainer import DistillationTrainer
+from hf_bilstm_distill.training_args import DistillationTrainingArguments
 from hf_bilstm_distill.transfer_set import SINGLE_LABEL
 
 logger = logging.get_logger(__name__)
@@ -77,11 +78,10 @@ def main() -> None:
     transfer_set = add_logits(augmented, teacher, cache_dir, stored=texts["train"])
     held_out = {split: add_logits(texts[split], teacher, cache_dir) for split in ("validation", "test")}
 
-    tokenizer = make_tokenizer(run, transfer_set, teacher, augmenter.mask_token)
+    tokenizer = make_tokenizer(run, transfer_set, teacher)
     table = make_embeddings(run, tokenizer, teacher, training.seed)
     config = student_config(run, tokenizer, table, names, problem_type)
-    if table.covered and training.embedding_learning_rate is None and training.optim != "adadelta":
-        training.embedding_learning_rate = EMBEDDING_RATE * cast(float, training.learning_rate)
+    slow_down_embeddings(training, table)
     if teacher is not None:
         warn_if_heavier(BiLSTMForSequenceClassification(config), teacher.model)
     trainer = train(config, table, tokenizer, {**held_out, "train": transfer_set}, run, training)
@@ -115,15 +115,26 @@ def check_not_pushed(run: RunArguments, output_dir: Path) -> None:
             raise ValueError(f"{path} lies in {output_dir}, which is pushed to the Hub. Name another --output_dir.")
 
 
+def slow_down_embeddings(training: DistillationTrainingArguments, table: EmbeddingTable) -> None:
+    """Give embeddings that start from a teacher or a file a rate of their own, unless the user chose one."""
+    if table.covered and training.embedding_learning_rate is None and training.optim != "adadelta":
+        training.embedding_learning_rate = EMBEDDING_RATE * cast(float, training.learning_rate)
+
+
+def mask_token_of(teacher: TextClassifier | None) -> str:
+    """Give what stands for a masked word: what the teacher takes for one."""
+    token = (teacher.tokenizer.mask_token or teacher.tokenizer.unk_token) if teacher else None
+    return token or "[MASK]"
+
+
 def make_augmenter(run: RunArguments, seed: int, teacher: TextClassifier | None) -> HeuristicAugmenter:
-    """Set up the augmentation; a masked word is what the teacher takes for one."""
-    mask_token = (teacher.tokenizer.mask_token or teacher.tokenizer.unk_token) if teacher else None
+    """Set up the augmentation."""
     return HeuristicAugmenter(
         n_iter=run.n_iter,
         p_mask=run.p_mask,
         p_pos=run.p_pos,
         p_ngram=run.p_ngram,
-        mask_token=mask_token or "[MASK]",
+        mask_token=mask_token_of(teacher),
         tagger=run.tagger,
         seed=seed if run.augmentation_seed is None else run.augmentation_seed,
     )
@@ -151,9 +162,7 @@ def add_logits(
     return concatenate_datasets([originals.cast(copies.select_columns(originals.column_names).features), copies])
 
 
-def make_tokenizer(
-    run: RunArguments, transfer_set: Dataset, teacher: TextClassifier | None, mask_token: str
-) -> PreTrainedTokenizerFast:
+def make_tokenizer(run: RunArguments, transfer_set: Dataset, teacher: TextClassifier | None) -> PreTrainedTokenizerFast:
     """Make the student's tokenizer."""
     kind = run.tokenizer or ("teacher" if teacher else "word")
     texts = [
@@ -165,7 +174,7 @@ def make_tokenizer(
     if kind == "teacher":
         return trim_tokenizer(cast(Any, teacher).tokenizer, texts)
     if kind == "word":
-        return train_word_tokenizer(texts, mask_token=mask_token)
+        return train_word_tokenizer(texts, mask_token=mask_token_of(teacher))
     return cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(kind, trust_remote_code=False))
 
 

@@ -18,11 +18,11 @@ from hf_bilstm_distill.collation import encode
 from hf_bilstm_distill.commands.command_line import last_checkpoint
 from hf_bilstm_distill.commands.distill import (
     CACHE,
-    EMBEDDING_RATE,
     add_logits,
     make_augmenter,
     make_embeddings,
     make_tokenizer,
+    slow_down_embeddings,
     without_logits,
 )
 from hf_bilstm_distill.commands.distill_arguments import RunArguments
@@ -157,9 +157,8 @@ def student_tokenizer(
         if column in task.texts["transfer"].column_names
     ]
     first = next(iter(tasks.values()))
-    mask_token = make_augmenter(first.run, 0, first.teacher).mask_token
     own_run = dataclasses.replace(first.run, tokenizer=kind)
-    return make_tokenizer(own_run, concatenate_datasets(columns), first.teacher, mask_token)
+    return make_tokenizer(own_run, concatenate_datasets(columns), first.teacher)
 
 
 def layers_of(run: MultiTaskRunArguments, tasks: Mapping[str, Task]) -> str:
@@ -233,13 +232,8 @@ def train(
     training = copy.copy(training)
     if training.load_best_model_at_end:
         training.metric_for_best_model, training.greater_is_better = "mean", True
-    if (
-        table is not None
-        and table.covered
-        and training.embedding_learning_rate is None
-        and training.optim != "adadelta"
-    ):
-        training.embedding_learning_rate = EMBEDDING_RATE * cast(float, training.learning_rate)
+    if table is not None:
+        slow_down_embeddings(training, table)
     trainer = MultiTaskDistillationTrainer(
         make_student(run, tasks, table, tokenizer, training.seed),
         training,
