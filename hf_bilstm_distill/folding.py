@@ -36,6 +36,7 @@ class FoldedBiLSTM:
     @torch.inference_mode()
     def __init__(self, encoder: BiLSTMModel) -> None:
         self.hidden_size = encoder.config.lstm_hidden_size
+        self.pooling = encoder.config.pooling
         self.vocab_size = encoder.config.vocab_size
         vectors = encoder.embed_tokens.weight.float()
         if encoder.config.multichannel:
@@ -66,7 +67,7 @@ class FoldedBiLSTM:
 
     @torch.inference_mode()
     def encode(self, input_ids: np.ndarray, lengths: np.ndarray) -> Tensor:
-        """Encode sentences, each by the last state of both directions.
+        """Encode sentences, each by its last or its highest states, as the encoder's configuration says.
 
         Args:
             input_ids: The tokens of all sentences, one after the other, `(tokens,)`.
@@ -89,6 +90,7 @@ class FoldedBiLSTM:
         num_alive = np.searchsorted(-lengths, -np.arange(lengths[0]))
         half_state = torch.zeros(2, len(lengths), self.hidden_size)
         double_cell = torch.zeros_like(half_state)
+        highest = torch.full_like(half_state, -1) if self.pooling == "max" else half_state
         recurrent = self._recurrent
         is_same = False
         for step, rows in enumerate(num_alive.tolist()):
@@ -104,7 +106,9 @@ class FoldedBiLSTM:
             cell = double_cell[:, :rows]
             cell.mul_(keep).addcmul_(write, candidate.sub_(0.5), value=4)
             torch.mul(show, cell.sigmoid().sub_(0.5), out=half_state[:, :rows])
-        return 2 * torch.cat([half_state[0], half_state[1]], dim=1)
+            if highest is not half_state:
+                torch.maximum(highest[:, :rows], half_state[:, :rows], out=highest[:, :rows])
+        return 2 * torch.cat([highest[0], highest[1]], dim=1)
 
 
 class FoldedStudent:

@@ -99,7 +99,7 @@ def student_graph(
 
 
 def _encoded(graph: _Graph, encoder: BiLSTMModel, *, int8: bool) -> str:
-    """Write a BiLSTM: the last states of a sentence, or what compares those of two."""
+    """Write a BiLSTM: the last or highest states of a sentence, or what compares those of two."""
     config = cast(BiLSTMConfig, encoder.config)
     is_token = graph.node("Cast", ["attention_mask"], "is_token", to=TensorProto.BOOL)
     if config.is_pair:
@@ -108,9 +108,15 @@ def _encoded(graph: _Graph, encoder: BiLSTMModel, *, int8: bool) -> str:
         graph, _ids_of_sentences(graph, config.is_pair), is_token, cast(int, config.pad_token_id)
     )
     vectors = (_vectors_in_int8 if int8 else _vectors)(graph, _table(encoder), ids)
-    return _pooled(
-        graph, _lstm(graph, vectors, lengths, encoder.lstm, "last_states", output_place=1, int8=int8), config
-    )
+    if config.pooling == "last":
+        states = _lstm(graph, vectors, lengths, encoder.lstm, "last_states", output_place=1, int8=int8)
+    else:
+        by_time = _lstm(graph, vectors, lengths, encoder.lstm, "states_by_time", output_place=0, int8=int8)
+        read_by_time = graph.node("Transpose", [_positions_read(graph, ids, lengths)], "is_read_by_time", perm=[1, 0])
+        is_state = graph.node("Unsqueeze", [read_by_time, graph.integers("around", [1, 3])], "is_state")
+        only = _only(graph, is_state, by_time, np.float32(-1), "states_read")  # a state is above -1
+        states = graph.node("ReduceMax", [only], "highest_states", axes=[0], keepdims=0)
+    return _pooled(graph, states, config)
 
 
 def _attended(graph: _Graph, encoder: BiAttentiveModel, *, is_pair: bool, int8: bool) -> str:
@@ -290,8 +296,8 @@ def _lstm(
     return graph.node("DynamicQuantizeLSTM", inputs, output, domain="com.microsoft", **settings)
 
 
-def _pooled(graph: _Graph, last_states: str, config: BiLSTMConfig) -> str:
-    by_sentence = graph.node("Transpose", [last_states], "by_sentence", perm=[1, 0, 2])
+def _pooled(graph: _Graph, states: str, config: BiLSTMConfig) -> str:
+    by_sentence = graph.node("Transpose", [states], "by_sentence", perm=[1, 0, 2])
     size = graph.integers("size", [-1, 2 * config.lstm_hidden_size])
     pooled = graph.node("Reshape", [by_sentence, size], "pooled")  # (sentences, 2 * hidden)
     if not config.is_pair:

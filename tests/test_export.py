@@ -39,6 +39,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "multichannel": {"multichannel": True},
     "pair": {"is_pair": True},
     "multichannel-pair": {"multichannel": True, "is_pair": True},
+    "highest": {"pooling": "max"},
+    "highest-pair": {"pooling": "max", "is_pair": True},
 }
 NAMES = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
 FILES = ["README.md", "config.json", "export_report.json", "model.onnx", "predictor.py", "tokenizer.json"]

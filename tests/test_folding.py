@@ -48,8 +48,16 @@ def plain_logits(
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"multichannel": True}, {"is_pair": True}, {"is_pair": True, "multichannel": True}, {"num_labels": 5}],
-    ids=["single", "multichannel", "pair", "pair-multichannel", "five-labels"],
+    [
+        {},
+        {"multichannel": True},
+        {"is_pair": True},
+        {"is_pair": True, "multichannel": True},
+        {"num_labels": 5},
+        {"pooling": "max"},
+        {"pooling": "max", "is_pair": True},
+    ],
+    ids=str,
 )
 def test_folding_changes_no_logit(
     teacher_tokenizer: PreTrainedTokenizerFast, sentences: list[str], options: dict[str, object]

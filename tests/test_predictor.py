@@ -127,6 +127,7 @@ def test_pairs_get_what_the_pipeline_gives(make_both: Callable[..., Both], optio
         {"num_labels": 1, "problem_type": "regression"},
         {"multichannel": True},
         {"multichannel": True, "is_pair": True},
+        {"pooling": "max", "is_pair": True},
     ],
     ids=str,
 )

@@ -35,18 +35,22 @@ def by_lstm(encoder: BiLSTMModel, input_ids: torch.Tensor, lengths: torch.Tensor
         vectors = torch.cat([vectors, encoder.embed_tokens_static(input_ids)], dim=-1)
     packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
     states, (last, _) = encoder.lstm(packed)
-    return pad_packed_sequence(states, batch_first=True)[0], torch.cat([last[0], last[1]], dim=-1)
+    by_token = pad_packed_sequence(states, batch_first=True)[0]
+    if encoder.config.pooling == "max":
+        is_padding = torch.arange(by_token.shape[1]) >= lengths[:, None]
+        return by_token, by_token.masked_fill(is_padding[..., None], -torch.inf).max(dim=1).values
+    return by_token, torch.cat([last[0], last[1]], dim=-1)
 
 
 def refuse(*_: object) -> None:
     pytest.fail("the student took nn.LSTM: this test would compare it with itself")
 
 
-@pytest.mark.parametrize("multichannel", [False, True])
-def test_values_and_gradients_are_those_of_an_lstm(multichannel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{}, {"multichannel": True}, {"pooling": "max"}], ids=str)
+def test_values_and_gradients_are_those_of_an_lstm(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Students would learn something else than the BiLSTM that they are said to be."""
     monkeypatch.setattr(BiLSTMModel, "_run_by_kernel", refuse)
-    encoder = make_encoder(multichannel=multichannel)
+    encoder = make_encoder(**options)
     input_ids, mask, lengths = make_batch()
     torch.manual_seed(2)
     weights = torch.randn(len(lengths), mask.shape[1] + 1, 10, dtype=torch.float64)

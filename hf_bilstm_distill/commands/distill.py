@@ -207,6 +207,7 @@ def student_config(
         pad_token_id=tokenizer.pad_token_id,
         embedding_dim=table.vectors.shape[1],
         lstm_hidden_size=run.lstm_hidden_size,
+        pooling=run.pooling,
         fc_size=run.fc_size,
         dropout=run.dropout,
         multichannel=run.multichannel,

@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from accelerate import PartialState
 
@@ -61,6 +62,10 @@ class RunArguments(AugmentationArguments, LabelArguments, SourceArguments):
         default=300, metadata={"help": "Width of the embeddings, at most; a file and a teacher have their own widths."}
     )
     lstm_hidden_size: int = field(default=150, metadata={"help": "Width of the LSTM in each direction."})
+    pooling: Literal["last", "max"] = field(
+        default="max",
+        metadata={"help": "What the LSTM gives for a text: its last states, as in the paper, or its highest ones."},
+    )
     fc_size: int = field(default=200, metadata={"help": "Width of the fully connected layer."})
     dropout: float = field(default=0.1, metadata={"help": "Dropout after the fully connected layer."})
     multichannel: bool = field(default=False, metadata={"help": "Add a frozen copy of the embedding table."})

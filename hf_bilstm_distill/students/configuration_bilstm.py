@@ -1,6 +1,6 @@
 """Configuration of the BiLSTM student."""
 
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -20,6 +20,9 @@ class BiLSTMConfig(PreTrainedConfig):
         multichannel: Read each token from two tables that start equal, a trained and a frozen one, joined to
             `2 * embedding_dim` (Kim 2014).
         lstm_hidden_size: Width of the LSTM in each direction. The paper uses 150 and 300.
+        pooling: What stands for a sentence: `last`, the last states of both directions (the paper's), or `max`, the
+            highest value that each unit has at any of its tokens (Conneau et al. 2017). Both are `2 * lstm_hidden_size`
+            wide.
         fc_size: Width of the fully connected layer. The paper uses 200 and 400.
         dropout: Probability of dropping a unit of the fully connected layer in training.
         is_pair: Whether the student reads two sentences (siamese), as one sequence with `token_type_ids` 0 and 1.
@@ -34,6 +37,7 @@ class BiLSTMConfig(PreTrainedConfig):
     embedding_dim: int = 300
     multichannel: bool = False
     lstm_hidden_size: int = 150
+    pooling: Literal["last", "max"] = "last"
     fc_size: int = 200
     dropout: float | int = 0.1
     is_pair: bool = False

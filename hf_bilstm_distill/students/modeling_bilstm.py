@@ -105,12 +105,13 @@ class BiLSTMPreTrainedModel(PreTrainedModel):
 
 
 class BiLSTMModel(BiLSTMPreTrainedModel):
-    """Encode a sentence by the last state of each direction of a BiLSTM, or a pair by comparing two such vectors.
+    """Encode a sentence by the states of a BiLSTM, the last or the highest, or a pair by comparing two such vectors.
 
     What a row gives depends on its own tokens alone: not on the side or amount of padding, nor on the other rows.
 
     Source:
-        Tang et al. 2019, section 3.2; Mou et al. 2016 for the comparison of two sentences.
+        Tang et al. 2019, section 3.2; Mou et al. 2016 for the comparison of two sentences; Conneau et al. 2017 for the
+        highest states.
     """
 
     _keys_to_ignore_on_load_unexpected = [r"^hidden\.", r"^classifier\."]
@@ -167,8 +168,9 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
             attention_mask: 1 at the tokens to read, 0 elsewhere, in any place, `(batch, length)`.
 
         Returns:
-            The states of each token read, zero at the others, `(batch, length, 2 * hidden)`; and the last states of
-            both directions, `(batch, 2 * hidden)`. A row without tokens is read as one padding token.
+            The states of each token read, zero at the others, `(batch, length, 2 * hidden)`; and what stands for the
+            sentence, `(batch, 2 * hidden)`: the last states of both directions, or the highest of all. A row without
+            tokens is read as one padding token.
         """
         is_token = attention_mask.bool()
         if input_ids.shape[1] == 0:
@@ -192,8 +194,12 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         pays = input_ids.device.type == "cpu" and int(lengths.sum()) >= 16 * len(num_alive)
         run = self._run_by_steps if pays else self._run_by_kernel
         states = run(input_ids[is_read], forward[is_read], backward[is_read], num_alive.tolist())
-        by_token = torch.cat([states[0][forward], states[1][backward]], dim=-1) * is_token[..., None]
-        return by_token[:, : attention_mask.shape[1]], torch.cat([states[0][last], states[1][last]], dim=-1)
+        by_token = torch.cat([states[0][forward], states[1][backward]], dim=-1)
+        if self.config.pooling == "max":
+            pooled = by_token.masked_fill(~is_read[..., None], -1).amax(dim=1)  # a state is above -1
+        else:
+            pooled = torch.cat([states[0][last], states[1][last]], dim=-1)
+        return (by_token * is_token[..., None])[:, : attention_mask.shape[1]], pooled
 
     def _embed(self, input_ids: Tensor) -> Tensor:
         embedded: Tensor = self.embed_tokens(input_ids)
@@ -253,8 +259,8 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
 
         Returns:
             `last_hidden_state`, `(batch, length, 2 * hidden)`, zero at padding; and `pooler_output`: for a sentence
-            the last states h of both directions, `(batch, 2 * hidden)`, for a pair
-            `[h1, h2, h1 * h2, |h1 - h2|]`, `(batch, 8 * hidden)`.
+            h, its last or highest states, `(batch, 2 * hidden)`, for a pair `[h1, h2, h1 * h2, |h1 - h2|]`,
+            `(batch, 8 * hidden)`.
         """
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)

@@ -111,6 +111,7 @@ def test_names_of_settings(tmp_path: Path) -> None:
         "multichannel": False,
         "num_hidden_layers": 1,
         "pad_token_id": 0,
+        "pooling": "last",
         "tie_word_embeddings": False,
         "vocab_size": 9,
     }

@@ -41,7 +41,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "multichannel": {"multichannel": True},
     "pair": {"is_pair": True},
     "multichannel-pair": {"multichannel": True, "is_pair": True},
+    "highest": {"pooling": "max"},
+    "highest-pair": {"pooling": "max", "is_pair": True},
 }
+LAST = [kind for kind, settings in KINDS.items() if "pooling" not in settings]
 BIATTENTIVE = "biattentive"
 """The kind whose encoder is bi-attentive and whose classifier has a head for each task, here for one."""
 MULTITASK = ["multitask-bilstm", "multitask-bert"]
@@ -220,14 +223,15 @@ def weights_of(student: PreTrainedModel) -> dict[str, np.ndarray]:
 
 
 def sentence_by_loop(student: PreTrainedModel, sentence: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The states of each word, and the last states of both directions; no words are read as one padding token."""
+    """The states of each word, and the last or highest states; no words are read as one padding token."""
     weights = weights_of(student)
     read = list(sentence) or [student.config.pad_token_id]
     vectors = np.concatenate([weights[table][read] for table in TABLES if table in weights], axis=1)
     forward = states_by_loop(vectors, weights, "")
     backward = states_by_loop(vectors[::-1], weights, "_reverse")
     states = np.concatenate([forward, backward[::-1]], axis=1)
-    return states[: len(sentence)], np.concatenate([forward[-1], backward[-1]])
+    pooled = states.max(axis=0) if student.config.pooling == "max" else np.concatenate([forward[-1], backward[-1]])
+    return states[: len(sentence)], pooled
 
 
 def both_directions(vectors: np.ndarray, weights: dict[str, np.ndarray], lstm: str) -> np.ndarray:
@@ -384,6 +388,7 @@ def test_exchanged_directions_mirror_the_sentence(encoder: BiLSTMModel) -> None:
     assert not torch.allclose(found, expected, atol=1e-2)
 
 
+@pytest.mark.parametrize("kind", LAST)
 @pytest.mark.parametrize(("word", "half"), [(0, 1), (-1, 0)], ids=["first-backward", "last-forward"])
 def test_each_direction_ends_at_its_own_word(encoder: BiLSTMModel, word: int, half: int) -> None:
     """Pooling the last position alone: the backward direction has then read one word."""
@@ -398,7 +403,7 @@ def test_each_direction_ends_at_its_own_word(encoder: BiLSTMModel, word: int, ha
         assert (halves[0] - halves[1]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("kind", ["pair", "multichannel-pair"])
+@pytest.mark.parametrize("kind", ["pair", "multichannel-pair", "highest-pair"])
 def test_swapping_the_sentences_swaps_their_encodings(encoder: BiLSTMModel) -> None:
     """A pair whose sentences are mixed up, or read by different encoders."""
     rows = rows_for(encoder)
@@ -435,7 +440,7 @@ def test_a_student_of_single_texts_classifies_no_pairs() -> None:
         student.classify_pairs(torch.zeros(1, 12), torch.zeros(1, 12))
 
 
-@pytest.mark.parametrize("any_kind", ["pair", "multichannel-pair"])
+@pytest.mark.parametrize("any_kind", ["pair", "multichannel-pair", "highest-pair"])
 def test_a_pair_may_lack_a_sentence(student: PreTrainedModel) -> None:
     """A crash, or another result, when a pair's student gets one text."""
     rows = [(sentence, []) for sentence in SENTENCES]
@@ -878,6 +883,7 @@ def test_defaults_are_the_small_student_of_the_paper() -> None:
         ({"vocab_size": "many"}, "'vocab_size' expected int, got str .*'many'"),
         ({"fc_size": 2.5}, "'fc_size' expected int, got float .*2.5"),
         ({"embedding_dim": None}, "'embedding_dim' expected int, got NoneType"),
+        ({"pooling": "mean"}, "'pooling'"),
         ({"multichannel": "yes"}, "'multichannel' expected bool, got str .*'yes'"),
         ({"dropout": "half"}, "'dropout' with value 'half'"),
     ],
