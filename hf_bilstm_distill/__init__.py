@@ -40,6 +40,7 @@ if _find_spec("torch") and _find_spec("transformers"):
     from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
     from hf_bilstm_distill.multitask_trainer import MultiTaskDistillationTrainer, finetune_per_task
     from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
+    from hf_bilstm_distill.phrase_exchange import PhraseAug
     from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
     from hf_bilstm_distill.report import ModelReport, Report, distillation_report
     from hf_bilstm_distill.sharing import check_push, include_code, push
@@ -109,6 +110,7 @@ __all__ = [
     "NlpaugTransform",
     "OnnxTextClassifier",
     "Pearson",
+    "PhraseAug",
     "PosReplacementAug",
     "Report",
     "RowAugmenter",

@@ -188,7 +188,7 @@ def training_facts(args: Any, config: Any) -> dict[str, Any]:
         loss = f"KL divergence of student and teacher at temperature {args.temperature:g}, times its square"
     if args.alpha > 0:
         loss = f"{args.alpha:g} * loss on gold labels + {1 - args.alpha:g} * {loss}"
-    widths = ("embedding_dim", "lstm_hidden_size", "pooling", "fc_size", "dropout")
+    widths = ("embedding_dim", "lstm_hidden_size", "pooling", "fc_size", "dropout", "embedding_dropout")
     settings = {name: getattr(config, name) for name in widths if hasattr(config, name)}
     names = ["learning_rate", "embedding_learning_rate", "lr_scheduler_type", "warmup_steps", "num_train_epochs"]
     names += ["weight_decay", "max_grad_norm"]

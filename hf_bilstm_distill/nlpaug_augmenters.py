@@ -28,7 +28,7 @@ _MAX_NGRAM = 5
 _TURNS: dict[int, list[tuple[int, ...]]] = {1: [(0,)], 2: [(0,), (1,), (0, 1)]}
 
 
-class _RuleAug(Augmenter):
+class RuleAug(Augmenter):
     """An augmenter of nlpaug that draws for each text anew, from its seed and from how many texts it was given before.
 
     Subclasses say in `_change` what becomes of the pieces of a text, which `split_words` made.
@@ -95,7 +95,7 @@ class _RuleAug(Augmenter):
         return self.__dict__ | {"_num_done": 0}
 
 
-class MaskAug(_RuleAug):
+class MaskAug(RuleAug):
     """Masks words, each with the same probability, independently of the others.
 
     Args:
@@ -121,7 +121,7 @@ class MaskAug(_RuleAug):
         return pieces
 
 
-class PosReplacementAug(_RuleAug):
+class PosReplacementAug(RuleAug):
     """Replaces words by words of the same part of speech, drawn as often as they were counted.
 
     Args:
@@ -176,7 +176,7 @@ class PosReplacementAug(_RuleAug):
         return pieces
 
 
-class NgramAug(_RuleAug):
+class NgramAug(RuleAug):
     """Keeps an n-gram of a text, n from 1 to 5 alike, each start alike. Shorter texts stay whole.
 
     Args:
@@ -355,7 +355,7 @@ def _seed_generators(augmenter: Augmenter, seed: int) -> None:
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
     for step in _steps(augmenter):
-        if isinstance(step, _RuleAug):
+        if isinstance(step, RuleAug):
             step.restart(seed)
 
 

@@ -13,12 +13,14 @@ from hf_bilstm_distill.students import (
     BiLSTMForSequenceClassification,
     BiLSTMModel,
     MultiTaskForSequenceClassification,
+    MultiTaskModel,
 )
 
 _AUTO_CLASSES: dict[type[PreTrainedModel], str] = {
     BiLSTMModel: "AutoModel",
     BiLSTMForSequenceClassification: "AutoModelForSequenceClassification",
     BiAttentiveModel: "AutoModel",
+    MultiTaskModel: "AutoModel",
     MultiTaskForSequenceClassification: "AutoModelForSequenceClassification",
 }
 

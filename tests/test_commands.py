@@ -316,10 +316,26 @@ def test_augment_adds_copies_without_gold_labels(
     copies = [row for row in rows if row["augmented"]]
     assert [row["review"] for row in originals] == texts["text"][:]
     assert {row["stars"] for row in originals} == {"negative", "positive"}
-    assert len(texts) < len(copies) <= 2 * len(texts)
+    assert len(texts) < len(copies) <= 4 * len(texts)
     assert {row["stars"] for row in copies} == {None}
     assert {row["id"] for row in copies} <= {row["id"] for row in originals}
     assert "[MASK]" in " ".join(row["review"] for row in copies)
+
+
+def test_augment_recombines_phrases_where_wanted(command: Command, reviews: str, tmp_path: Path) -> None:
+    """Copies with phrases of other texts that come unasked, or not at all."""
+    made = {}
+    for number in ("0", "4"):
+        output = tmp_path / f"{number}.jsonl"
+        flags = ["--n_iter", "1", "--p_mask", "0", "--p_pos", "0", "--p_ngram", "0", "--n_recombined", number]
+        command("augment", "--file", reviews, "--output_file", str(output), *COLUMNS, *flags)
+        made[number] = answers(output.read_text(encoding="utf-8"))
+    assert not any(row["augmented"] for row in made["0"])
+    copies = [row for row in made["4"] if row["augmented"]]
+    assert copies
+    words = {word for row in made["0"] for word in row["review"].split()}
+    assert {word for row in copies for word in row["review"].split()} <= words
+    assert {row["stars"] for row in copies} == {None}
 
 
 def test_pieces_fit_together(

@@ -5,8 +5,9 @@ from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
-from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+from hf_bilstm_distill.augmentation import HeuristicAugmenter
 from hf_bilstm_distill.commands.command_line import log_to_stderr, parse_arguments
+from hf_bilstm_distill.commands.copies import add_copies
 from hf_bilstm_distill.commands.errors import one_line_errors
 from hf_bilstm_distill.commands.shared_arguments import AugmentationArguments, ColumnArguments, FilesArguments
 from hf_bilstm_distill.commands.tables import check_ending, save_table
@@ -42,7 +43,8 @@ def main() -> None:
         )
         columns = {TEXT: run.text_column, TEXT_PAIR: run.text_pair_column}
         rows = read_rows(run.file, columns, run.label_column)
-        rows = without_gold(augment(rows, augmenter, num_proc=run.num_proc))
+        n_recombined = run.num_recombined(run.text_pair_column is not None)
+        rows = without_gold(add_copies(rows, augmenter, n_recombined, run.num_proc))
         names = {**columns, _GOLD: run.label_column}
         save_table(
             rows.rename_columns({name: names[name] for name in names if name in rows.column_names}), run.output_file

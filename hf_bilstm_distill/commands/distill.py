@@ -12,10 +12,11 @@ from datasets import Dataset, concatenate_datasets
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, pipeline, set_seed
 from transformers.utils import logging
 
-from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
+from hf_bilstm_distill.augmentation import HeuristicAugmenter
 from hf_bilstm_distill.cautions import warn_if_heavier
 from hf_bilstm_distill.collation import encode
 from hf_bilstm_distill.commands.command_line import last_checkpoint
+from hf_bilstm_distill.commands.copies import add_copies
 from hf_bilstm_distill.commands.distill_arguments import (
     RunArguments,
     StudentTrainingArguments,
@@ -50,6 +51,7 @@ logger = logging.get_logger(__name__)
 
 EMBEDDING_RATE = 0.15
 """Learning rate of embeddings that start from a teacher or a file, as a share of the rest's."""
+AUGMENTATION = ("n_iter", "n_recombined", "p_mask", "p_pos", "p_ngram", "tagger")
 CACHE = "_cache"  # not pushed to the Hub, like all that begins with an underscore
 
 
@@ -69,11 +71,12 @@ def main() -> None:
         teacher = load_teacher(run)
         texts, teacher, names, problem_type = settle_gold_labels(run, load_splits(run, training.seed), teacher)
         metrics = run.metric or default_metrics(problem_type)
-        run, metric = dataclasses.replace(run, metric=metrics), load_metrics(metrics)
+        n_recombined = run.num_recombined(run.text_pair_column is not None)
+        run, metric = dataclasses.replace(run, metric=metrics, n_recombined=n_recombined), load_metrics(metrics)
         augmenter = make_augmenter(run, training.seed, teacher)
 
     with training.main_process_first():
-        augmented = augment(without_logits(texts["train"]), augmenter, num_proc=run.num_proc)
+        augmented = add_copies(without_logits(texts["train"]), augmenter, n_recombined, run.num_proc)
     cache_dir = Path(run.label_cache or output_dir / CACHE)
     transfer_set = add_logits(augmented, teacher, cache_dir, stored=texts["train"])
     held_out = {split: add_logits(texts[split], teacher, cache_dir) for split in ("validation", "test")}
@@ -210,6 +213,7 @@ def student_config(
         pooling=run.pooling,
         fc_size=run.fc_size,
         dropout=run.dropout,
+        embedding_dropout=run.embedding_dropout,
         multichannel=run.multichannel,
         is_pair=run.text_pair_column is not None,
         problem_type=cast(Any, problem_type),
@@ -311,7 +315,7 @@ def card_facts(
         unknown_tokens=student.unknown_tokens,
         num_originals=len(transfer_set) - num_copies,
         num_copies=num_copies,
-        augmentation={name: getattr(run, name) for name in ("n_iter", "p_mask", "p_pos", "p_ngram", "tagger")},
+        augmentation={name: getattr(run, name) for name in AUGMENTATION},
         tokenizer=run.tokenizer or ("teacher" if run.teacher else "word"),
         embeddings=run.embeddings or ("teacher" if run.teacher else "random"),
         embedding_coverage=table.coverage,

@@ -62,12 +62,10 @@ class RunArguments(AugmentationArguments, LabelArguments, SourceArguments):
         default=300, metadata={"help": "Width of the embeddings, at most; a file and a teacher have their own widths."}
     )
     lstm_hidden_size: int = field(default=150, metadata={"help": "Width of the LSTM in each direction."})
-    pooling: Literal["last", "max"] = field(
-        default="max",
-        metadata={"help": "What the LSTM gives for a text: its last states, as in the paper, or its highest ones."},
-    )
+    pooling: Literal["last", "max"] = field(default="max", metadata={"help": "Which states stand for a text."})
     fc_size: int = field(default=200, metadata={"help": "Width of the fully connected layer."})
-    dropout: float = field(default=0.1, metadata={"help": "Dropout after the fully connected layer."})
+    dropout: float = field(default=0.1, metadata={"help": "Dropout after that layer."})
+    embedding_dropout: float = field(default=0.25, metadata={"help": "Dropout of the embeddings."})
     multichannel: bool = field(default=False, metadata={"help": "Add a frozen copy of the embedding table."})
     baseline: bool = field(
         default=False, metadata={"help": "Also train the same student without a teacher, on the gold labels alone."}
@@ -168,10 +166,14 @@ def check_arguments(run: RunArguments) -> None:
     """Stop if arguments contradict each other."""
     if not run.teacher and not run.teacher_logits_column:
         raise ValueError("There is nothing to learn from: give --teacher, or --teacher_logits_column.")
-    if not run.teacher and run.n_iter > 0:
-        raise ValueError(
-            f"--n_iter {run.n_iter} makes copies that only a teacher can label. Give --teacher, or --n_iter 0."
-        )
+    n_recombined = run.n_recombined or 0
+    if n_recombined < 0:
+        raise ValueError(f"--n_recombined must be a number of copies, 0 or more, got {n_recombined}.")
+    for name, copies in (("n_iter", run.n_iter), ("n_recombined", n_recombined)):
+        if not run.teacher and copies > 0:
+            raise ValueError(
+                f"--{name} {copies} makes copies that only a teacher can label. Give --teacher, or --{name} 0."
+            )
     if not run.teacher and "teacher" in (run.tokenizer, run.embeddings):
         raise ValueError("The teacher's tokenizer and embeddings need --teacher. Choose word and random, or a file.")
     if run.embeddings not in (None, "teacher", "random") and not Path(run.embeddings).is_file():

@@ -10,15 +10,16 @@ from typing import Any, cast
 
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, concatenate_datasets
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 from transformers.utils import logging
 
-from hf_bilstm_distill.augmentation import augment
 from hf_bilstm_distill.collation import encode
 from hf_bilstm_distill.commands.command_line import last_checkpoint
+from hf_bilstm_distill.commands.copies import add_copies
 from hf_bilstm_distill.commands.distill import (
     CACHE,
     add_logits,
+    check_not_pushed,
     make_augmenter,
     make_embeddings,
     make_tokenizer,
@@ -35,19 +36,21 @@ from hf_bilstm_distill.commands.mkd_arguments import (
     arguments_of_tasks,
     read_arguments,
 )
-from hf_bilstm_distill.commands.mkd_report import save_summary, summary_table
+from hf_bilstm_distill.commands.mkd_report import card_facts, save_summary, summary_table
 from hf_bilstm_distill.commands.models import load_teacher
 from hf_bilstm_distill.embeddings import EmbeddingTable, initialize_embeddings
 from hf_bilstm_distill.inference import TextClassifier
 from hf_bilstm_distill.metrics import compute_metrics_for, default_metrics, load_metrics
 from hf_bilstm_distill.multitask_trainer import MultiTaskDistillationTrainer, finetune_per_task
 from hf_bilstm_distill.report import Report, distillation_report
+from hf_bilstm_distill.sharing import check_push, include_code, push
 from hf_bilstm_distill.students import (
     BiAttentiveConfig,
     BiLSTMConfig,
     MultiTaskConfig,
     MultiTaskForSequenceClassification,
 )
+from hf_bilstm_distill.students.modeling_bilstm import BiLSTMPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
@@ -79,18 +82,25 @@ def main() -> None:
     output_dir = Path(str(training.output_dir))
 
     with one_line_errors():
-        training.resume_from_checkpoint = last_checkpoint(training)
         arguments = arguments_of_tasks(run)
+        if training.push_to_hub and PartialState().is_main_process:
+            for own_run in arguments.values():
+                check_not_pushed(own_run, output_dir)
+            check_push(training)
+        training.resume_from_checkpoint = last_checkpoint(training)
         tasks = {name: load_task(name, each, training.seed) for name, each in arguments.items()}
         kind = check_tokenizers(run, tasks)
     for name, task in tasks.items():
+        logger.info(f"Making the transfer set of {name}.")
         task.texts = make_transfer_set(task, training, Path(run.label_cache or output_dir / CACHE) / name)
 
     tokenizer = student_tokenizer(run, tasks, kind)
     table = None if run.student == "transformer" else first_embeddings(run, tasks, tokenizer, training.seed)
     encoded = encode_tasks(tasks, tokenizer, run, training)
     trainer = train(run, tasks, table, tokenizer, encoded, training)
-    trainer.save_model()
+    if run.include_code:
+        include_code(cast(PreTrainedModel, trainer.model))
+    trainer.save_model(_internal_call=True)  # the only push comes last, with report and card
     students = {"student": copies_of(trainer, tasks, tokenizer, run)}
     if run.finetune:
         students["fine-tuned"] = finetune(run, trainer, tasks, encoded, training)
@@ -99,7 +109,19 @@ def main() -> None:
     if PartialState().is_main_process:
         reports = measure(tasks, students)
         save_summary(reports, output_dir)
+        trainer.card_facts = card_facts(
+            run,
+            {name: task.run for name, task in tasks.items()},
+            {name: task.texts["transfer"] for name, task in tasks.items()},
+            table,
+            reports,
+            output_dir.name,
+        )
+        trainer.create_model_card()
         print(f"\n{summary_table(reports)}\n")
+    if training.push_to_hub:
+        with one_line_errors():
+            push(trainer)
 
 
 def load_task(name: str, run: RunArguments, seed: int) -> Task:
@@ -136,7 +158,8 @@ def make_transfer_set(task: Task, training: MultiTaskStudentTrainingArguments, c
     """Augment the texts to learn from, and let the teacher label all texts."""
     augmenter = make_augmenter(task.run, training.seed, task.teacher)
     with training.main_process_first():
-        augmented = augment(without_logits(task.texts["train"]), augmenter, num_proc=task.run.num_proc)
+        originals = without_logits(task.texts["train"])
+        augmented = add_copies(originals, augmenter, task.run.n_recombined or 0, task.run.num_proc)
     texts = DatasetDict({split: add_logits(rows, task.teacher, cache_dir) for split, rows in task.texts.items()})
     texts["transfer"] = add_logits(augmented, task.teacher, cache_dir, stored=task.texts["train"])
     return texts
@@ -210,14 +233,13 @@ def encode_tasks(
     tasks: Mapping[str, Task], tokenizer: Any, run: MultiTaskRunArguments, training: MultiTaskStudentTrainingArguments
 ) -> dict[str, dict[str, Dataset]]:
     """Tokenize the texts of all tasks: `transfer` and `validation`, each by task."""
+    encoded: dict[str, dict[str, Dataset]] = {"transfer": {}, "validation": {}}
     with training.main_process_first():
-        return {
-            split: {
-                name: encode(task.texts[split], tokenizer, max_length=run.max_length, num_proc=run.num_proc)
-                for name, task in tasks.items()
-            }
-            for split in ("transfer", "validation")
-        }
+        for name, task in tasks.items():
+            logger.info(f"Tokenizing the texts of {name}.")
+            for split, own in encoded.items():
+                own[name] = encode(task.texts[split], tokenizer, max_length=run.max_length, num_proc=run.num_proc)
+    return encoded
 
 
 def train(
@@ -266,9 +288,10 @@ def finetune(
     encoded: Mapping[str, Mapping[str, Dataset]],
     training: MultiTaskStudentTrainingArguments,
 ) -> dict[str, TextClassifier]:
-    """Train a copy of the student on each task alone."""
+    """Train a copy of the student on each task alone, and save it in a folder of the task's name."""
     logger.info("Second stage: a copy of the student for each task.")
-    training = copy.copy(training)
+    output_dir, training = Path(str(training.output_dir)), copy.copy(training)
+    training.output_dir = str(output_dir / "_finetuned")  # with checkpoints, which are not pushed
     training.learning_rate, training.num_train_epochs = run.finetune_learning_rate, run.finetune_epochs
     training.load_best_model_at_end = training.push_to_hub = False
     found = finetune_per_task(
@@ -279,6 +302,10 @@ def finetune(
         compute_metrics=metrics_of(tasks),
         processing_class=trainer.processing_class,
     )
+    for name, each in found.items():
+        if run.include_code and isinstance(each.model, BiLSTMPreTrainedModel):
+            include_code(each.model)
+        each.save_model(str(output_dir / name))
     return {
         name: TextClassifier(cast(Any, each.model), cast(Any, each.processing_class), max_length=run.max_length)
         for name, each in found.items()
@@ -293,7 +320,10 @@ def train_single_tasks(
     encoded: Mapping[str, Mapping[str, Dataset]],
     training: MultiTaskStudentTrainingArguments,
 ) -> dict[str, dict[str, TextClassifier]]:
-    """Train the same student on each task alone: distilled, and on gold labels alone without the teacher's vectors."""
+    """Train the same student on each task alone: distilled, and on gold labels alone without the teacher's vectors.
+
+    Both take as many steps: of gold labels there are fewer rows, through which the student goes more often.
+    """
     students: dict[str, dict[str, TextClassifier]] = {"single-task": {}, "gold labels": {}}
     for name, task in tasks.items():
         logger.info(f"Training the same student on {name} alone.")
@@ -306,10 +336,12 @@ def train_single_tasks(
             labelled = labelled.filter(is_labelled, input_columns="label")
         if "label" not in labelled.column_names or len(labelled) == 0:
             continue
+        logger.info(f"Training it on the gold labels of {name}, without a teacher.")
         plain = run.embeddings in (None, "teacher") and table is not None
         start = first_embeddings(run, alone, tokenizer, training.seed, random=True) if plain else table
         rows = encode(labelled, tokenizer, max_length=run.max_length)
-        own = apart(training, f"_gold/{name}", alpha=1.0)
+        num_epochs = training.num_train_epochs * len(encoded["transfer"][name]) / len(rows)
+        own = apart(training, f"_gold/{name}", alpha=1.0, num_train_epochs=num_epochs)
         baseline = train(run, alone, start, tokenizer, {**encoded, "transfer": {name: rows}}, own)
         students["gold labels"] |= copies_of(baseline, alone, tokenizer, run)
     return students
@@ -332,6 +364,7 @@ def measure(tasks: Mapping[str, Task], students: Mapping[str, Mapping[str, TextC
     """Compare, in each task, its teacher with all that was trained."""
     reports = {}
     for name, task in tasks.items():
+        logger.info(f"Measuring all models on {name}.")
         models = {kind: of_task[name] for kind, of_task in students.items() if name in of_task}
         if task.teacher is not None:
             models = {"teacher": task.teacher, **models}

@@ -17,8 +17,9 @@ from hf_bilstm_distill.training_args import MultiTaskTrainingArguments
 
 # What is of one student cannot differ from task to task.
 _OF_THE_STUDENT = {
-    *("tokenizer", "embeddings", "embedding_dim", "lstm_hidden_size", "fc_size", "dropout", "multichannel"),
-    *("baseline", "include_code", "max_length", "num_proc", "label_cache"),
+    *("tokenizer", "embeddings", "embedding_dim", "lstm_hidden_size", "fc_size", "dropout", "multichannel", "pooling"),
+    "embedding_dropout",
+    *("baseline", "include_code", "license", "language", "max_length", "num_proc", "label_cache"),
 }
 TASK_SETTINGS = sorted({each.name for each in dataclasses.fields(RunArguments)} - _OF_THE_STUDENT)
 
@@ -35,8 +36,15 @@ class MultiTaskRunArguments(AugmentationArguments):
         },
     )
     n_iter: int = field(default=10, metadata={"help": "Augmented copies of each text. MKD takes 40 for small sets."})
+    n_recombined: int | None = field(
+        default=0, metadata={"help": "Copies of each text in which phrases come from other texts."}
+    )
     p_pos: float = field(default=0.0, metadata={"help": "Probability of exchanging it for another with its tag."})
     p_ngram: float = field(default=0.0, metadata={"help": "Probability of keeping 1 to 5 words of a copy only."})
+    augmentation_seed: int | None = field(
+        default=None,
+        metadata={"help": "Seed of the copies. Left out: --seed. With the same, runs can share a --label_cache."},
+    )
     teacher_dtype: Literal["float32", "bfloat16", "float16", "auto"] = field(
         default="float32",
         metadata={"help": "What the teachers compute in. auto: bfloat16 where the machine has instructions for it."},
@@ -84,6 +92,15 @@ class MultiTaskRunArguments(AugmentationArguments):
     single_task_baselines: bool = field(
         default=False,
         metadata={"help": "Also train the same student on each task alone: distilled, and on gold labels alone."},
+    )
+    include_code: bool = field(
+        default=True, metadata={"help": "Save the student's code beside it, for use with trust_remote_code=True."}
+    )
+    license: str | None = field(
+        default=None, metadata={"help": "The student's license, for its card: apache-2.0, or another id of the Hub's."}
+    )
+    language: list[str] | None = field(
+        default=None, metadata={"help": "Codes of the texts' languages, for the card: en, or several."}
     )
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment and tokenize."})
 

@@ -1,9 +1,16 @@
-"""The reports of several tasks in one table."""
+"""The reports of several tasks in one table, and what the model card tells of their student."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from datasets import Dataset
+
+from hf_bilstm_distill.commands.distill_arguments import RunArguments
+from hf_bilstm_distill.commands.mkd_arguments import MultiTaskRunArguments
+from hf_bilstm_distill.embeddings import EmbeddingTable
 from hf_bilstm_distill.files import write_text
+from hf_bilstm_distill.model_card import CardFacts
 from hf_bilstm_distill.report.comparison import Report, _to_json
 from hf_bilstm_distill.report.model_report import ModelReport
 from hf_bilstm_distill.report.table import decimals, digits, markdown_table, range_of
@@ -48,6 +55,58 @@ def summary_table(reports: Mapping[str, Report]) -> str:
     cells = summary_cells(reports)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def card_facts(
+    run: MultiTaskRunArguments,
+    runs: Mapping[str, RunArguments],
+    transfer_sets: Mapping[str, Dataset],
+    table: EmbeddingTable | None,
+    reports: Mapping[str, Report],
+    model_name: str,
+) -> CardFacts:
+    """Collect what the model card tells beyond what the trainer knows.
+
+    Args:
+        run: The arguments.
+        runs: Those of each task.
+        transfer_sets: What the student learned of each task.
+        table: Its first embeddings. None: it has those of its Transformer.
+        reports: The report of each task.
+        model_name: The name of the student, if it has none on the Hub.
+
+    Returns:
+        The facts.
+    """
+    first = next(iter(runs))  # the one that is set
+    layers = f"{run.num_hidden_layers} Transformer layers"
+    encoders = {"biattentive": "bi-attentive LSTM", "bilstm": "single-layer BiLSTM", "transformer": layers}
+    teachers = {own_run.teacher for own_run in runs.values()}
+    num_copies = sum(int(np.sum(rows["augmented"][:])) for rows in transfer_sets.values())
+    return CardFacts(
+        model_name=model_name,
+        architecture=f"{encoders[run.student]} with a head for each of {len(runs)} tasks",
+        teacher=teachers.pop() if len(teachers) == 1 else None,
+        language=run.language,
+        license=run.license,
+        is_pair=runs[first].text_pair_column is not None,
+        datasets=list(dict.fromkeys(each.dataset_name or task for task, each in runs.items())),
+        evaluation_dataset="the held-out texts of each task",
+        report=(
+            f'It answers for {first} unless it is loaded with another `task="..."` of {", ".join(runs)}.\n\n'
+            f"{markdown_table(summary_cells(reports))}"
+        ),
+        num_originals=sum(map(len, transfer_sets.values())) - num_copies,
+        num_copies=num_copies,
+        augmentation={
+            "n_iter": {task: each.n_iter for task, each in runs.items()},
+            "n_recombined": {task: each.n_recombined or 0 for task, each in runs.items()},
+            **{name: getattr(run, name) for name in ("p_mask", "p_pos", "p_ngram", "tagger")},
+        },
+        tokenizer=run.tokenizer,
+        embeddings=run.embeddings,
+        embedding_coverage=table.coverage if table else None,
+    )
 
 
 def _row(task: str, model: ModelReport) -> list[str]:

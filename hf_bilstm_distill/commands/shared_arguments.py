@@ -25,7 +25,7 @@ class TeacherChoice:
 class ColumnArguments:
     """Where the texts and their labels stand."""
 
-    text_column: str = field(default="text", metadata={"help": "Column with the text, or the first of two."})
+    text_column: str = field(default="text", metadata={"help": "Column with the text, or the first."})
     text_pair_column: str | None = field(
         default=None, metadata={"help": "Column with the second text, if texts come in pairs."}
     )
@@ -63,11 +63,20 @@ class LabelArguments(ColumnArguments):
 class AugmentationArguments:
     """How to make copies of texts."""
 
-    n_iter: int = field(default=20, metadata={"help": "Augmented copies of each text. 0: none."})
+    n_iter: int = field(default=6, metadata={"help": "Copies by the paper's rules. 0: none."})
+    n_recombined: int | None = field(
+        default=None, metadata={"help": "Copies with phrases of others. Left out: as n_iter."}
+    )
     p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word."})
-    p_pos: float = field(default=0.1, metadata={"help": "Probability of exchanging it for another with its tag."})
-    p_ngram: float = field(default=0.25, metadata={"help": "Probability of keeping 1 to 5 words of a copy only."})
-    tagger: str = field(default="lexicon", metadata={"help": "lexicon, textblob, nltk or spacy:MODEL."})
+    p_pos: float = field(default=0.1, metadata={"help": "Probability of another with its tag."})
+    p_ngram: float = field(default=0.25, metadata={"help": "Probability of keeping 1 to 5 words."})
+    tagger: str = field(default="lexicon", metadata={"help": "lexicon, textblob, nltk, spacy:MODEL."})
+
+    def num_recombined(self, is_pair: bool) -> int:
+        """Return the number of copies with phrases of other texts; of pairs there are none but on demand."""
+        if self.n_recombined is None:
+            return 0 if is_pair else self.n_iter
+        return self.n_recombined
 
 
 @dataclass

@@ -7,12 +7,13 @@ from .configuration_bilstm import BiLSTMConfig
 from .configuration_multitask import MultiTaskConfig
 from .modeling_biattentive import BiAttentiveModel
 from .modeling_bilstm import BiLSTMForSequenceClassification, BiLSTMModel
-from .modeling_multitask import MultiTaskForSequenceClassification
+from .modeling_multitask import MultiTaskForSequenceClassification, MultiTaskModel
 
 for _config in (BiLSTMConfig, BiAttentiveConfig, MultiTaskConfig):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
 AutoModel.register(BiLSTMConfig, BiLSTMModel, exist_ok=True)
 AutoModel.register(BiAttentiveConfig, BiAttentiveModel, exist_ok=True)
+AutoModel.register(MultiTaskConfig, MultiTaskModel, exist_ok=True)
 AutoModelForSequenceClassification.register(BiLSTMConfig, BiLSTMForSequenceClassification, exist_ok=True)
 AutoModelForSequenceClassification.register(MultiTaskConfig, MultiTaskForSequenceClassification, exist_ok=True)
 
@@ -24,4 +25,5 @@ __all__ = [
     "BiLSTMModel",
     "MultiTaskConfig",
     "MultiTaskForSequenceClassification",
+    "MultiTaskModel",
 ]

@@ -25,6 +25,7 @@ class BiLSTMConfig(PreTrainedConfig):
             wide.
         fc_size: Width of the fully connected layer. The paper uses 200 and 400.
         dropout: Probability of dropping a unit of the fully connected layer in training.
+        embedding_dropout: Probability of dropping an entry of a token's vector in training. The paper has none.
         is_pair: Whether the student reads two sentences (siamese), as one sequence with `token_type_ids` 0 and 1.
         pad_token_id: The padding token. Its vector stays zero.
         initializer_range: Half the width of the interval from which random embeddings are drawn.
@@ -40,6 +41,7 @@ class BiLSTMConfig(PreTrainedConfig):
     pooling: Literal["last", "max"] = "last"
     fc_size: int = 200
     dropout: float | int = 0.1
+    embedding_dropout: float | int = 0.0
     is_pair: bool = False
     pad_token_id: int | None = 0
     initializer_range: float | int = 0.25
@@ -62,8 +64,9 @@ class BiLSTMConfig(PreTrainedConfig):
         for name in ("vocab_size", "embedding_dim", "lstm_hidden_size", "fc_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
+        for name in ("dropout", "embedding_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
         if self.num_hidden_layers != 1:
             raise ValueError(f"The student has one LSTM layer, got num_hidden_layers={self.num_hidden_layers}.")
         if self.pad_token_id is None or not 0 <= self.pad_token_id < self.vocab_size:

@@ -205,7 +205,7 @@ class BiLSTMModel(BiLSTMPreTrainedModel):
         embedded: Tensor = self.embed_tokens(input_ids)
         if self.config.multichannel:
             embedded = torch.cat([embedded, self.embed_tokens_static(input_ids)], dim=-1)
-        return embedded
+        return nn.functional.dropout(embedded, self.config.embedding_dropout, self.training)
 
     def _run_by_steps(self, tokens: Tensor, forward: Tensor, backward: Tensor, num_alive: list[int]) -> Tensor:
         """Give the states of both directions, in the order in which each reads, `(2, tokens, hidden)`.

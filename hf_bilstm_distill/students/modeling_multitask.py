@@ -246,6 +246,33 @@ class MultiTaskForSequenceClassification(BiLSTMPreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
+class MultiTaskModel(BiLSTMPreTrainedModel):
+    """What `AutoModel` makes of a multi-task student: its encoder, as the model that it is without the student.
+
+    That is a `BiAttentiveModel`, a `BiLSTMModel`, or what `AutoModel` gives for the Transformer.
+    """
+
+    config_class = MultiTaskConfig
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load the encoder from the folder of a student.
+
+        Args:
+            *args: As in `PreTrainedModel`.
+            **kwargs: As in `PreTrainedModel`.
+
+        Returns:
+            The encoder, and what else is asked for.
+        """
+        found = MultiTaskForSequenceClassification.from_pretrained(*args, **kwargs)
+        return (found[0].encoder, *found[1:]) if isinstance(found, tuple) else found.encoder
+
+    @classmethod
+    def _from_config(cls, config: MultiTaskConfig, **kwargs: Any) -> Any:
+        return MultiTaskForSequenceClassification._from_config(config, **kwargs).encoder
+
+
 def _read_padding_where_empty(inputs: dict[str, Tensor], pad_token_id: int) -> dict[str, Tensor]:
     """Let rows without tokens be read as one padding token: an attention over nothing is NaN."""
     if inputs["input_ids"].shape[1] == 0:

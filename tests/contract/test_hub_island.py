@@ -162,8 +162,12 @@ def test_code_is_included_with_no_other_student(tmp_path: Path) -> None:
 def test_included_code_of_a_multitask_student_is_all_of_it(tmp_path: Path) -> None:
     """A folder whose classifier or encoder cannot be loaded for want of a file."""
     student = multitask_student()
+    classes = {
+        "AutoModel": "modeling_multitask.MultiTaskModel",
+        "AutoModelForSequenceClassification": "modeling_multitask.MultiTaskForSequenceClassification",
+    }
     for saved, own in (
-        (student, {"AutoModelForSequenceClassification": "modeling_multitask.MultiTaskForSequenceClassification"}),
+        (student, classes),
         (student.encoder, {"AutoModel": "modeling_biattentive.BiAttentiveModel"}),
     ):
         include_code(saved)
@@ -224,14 +228,13 @@ folders, found = json.loads(sys.argv[1]), {}
 for kind, (folder, texts) in folders.items():
     tokenizer = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(*texts, padding=True, return_tensors="pt")
-    if kind != "multitask":
-        encoder = AutoModel.from_pretrained(folder, trust_remote_code=True)
+    encoder = AutoModel.from_pretrained(folder, trust_remote_code=True)
     classifier = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
     classify = pipeline("text-classification", model=folder, trust_remote_code=True, top_k=None)
     rows = [{"text": row[0], "text_pair": row[1]} if len(row) == 2 else row[0] for row in zip(*texts)]
     with torch.no_grad():
         found[kind] = {
-            "pooled": None if kind == "multitask" else encoder(**inputs).pooler_output.tolist(),
+            "pooled": encoder(**inputs).pooler_output.tolist(),
             "logits": classifier(**inputs).logits.tolist(),
             "scores": [{entry["label"]: entry["score"] for entry in scores} for scores in classify(rows)],
         }
@@ -275,8 +278,7 @@ def test_loading_where_the_package_is_not_installed(tmp_path: Path) -> None:
             logits = students[kind](**inputs).logits.double().numpy()
             pooled = students[kind].base_model(**inputs).pooler_output.numpy()
         np.testing.assert_allclose(found[kind]["logits"], logits, rtol=0, atol=1e-6)
-        if kind != "multitask":  # its folder is that of a classifier alone
-            np.testing.assert_allclose(found[kind]["pooled"], pooled, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found[kind]["pooled"], pooled, rtol=0, atol=1e-6)
         scores = [[row[f"LABEL_{label}"] for label in range(3)] for row in found[kind]["scores"]]
         expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)

@@ -103,6 +103,7 @@ def test_names_of_settings(tmp_path: Path) -> None:
         "dropout": 0.1,
         "dtype": "float32",
         "embedding_dim": 300,
+        "embedding_dropout": 0.0,
         "fc_size": 200,
         "initializer_range": 0.25,
         "is_pair": False,

@@ -58,6 +58,7 @@ SIZES: dict[str, Any] = {
     "lstm_hidden_size": 5,
     "fc_size": 7,
     "dropout": 0.5,  # so that a forgotten eval mode shows
+    "embedding_dropout": 0.5,
     "pad_token_id": 2,  # so that a padding id written as 0 shows
     "num_labels": 3,
 }
@@ -403,6 +404,16 @@ def test_each_direction_ends_at_its_own_word(encoder: BiLSTMModel, word: int, ha
         assert (halves[0] - halves[1]).abs().max() > 0.01
 
 
+def test_vectors_lose_entries_in_training_alone(encoder: BiLSTMModel) -> None:
+    """Embedding dropout that never happens, or that goes on when the student serves."""
+    inputs = batch(encoder, rows_for(encoder))
+    expected = output(encoder, inputs)
+    encoder.train()
+    assert not torch.allclose(output(encoder, inputs), expected)
+    encoder.config.embedding_dropout = 0.0
+    assert_close(output(encoder, inputs), expected)
+
+
 @pytest.mark.parametrize("kind", ["pair", "multichannel-pair", "highest-pair"])
 def test_swapping_the_sentences_swaps_their_encodings(encoder: BiLSTMModel) -> None:
     """A pair whose sentences are mixed up, or read by different encoders."""
@@ -653,6 +664,17 @@ def test_auto_classes(classifier: BiLSTMForSequenceClassification, tmp_path: Pat
     assert type(AutoModelForSequenceClassification.from_config(classifier.config)) is BiLSTMForSequenceClassification
 
 
+@pytest.mark.parametrize("model", CLASSIFIERS, indirect=True)
+def test_auto_model_gives_the_encoder(model: PreTrainedModel, tmp_path: Path) -> None:
+    """A folder of which others cannot get vectors, or get those of an encoder that starts anew."""
+    model.save_pretrained(tmp_path)
+    encoder, problems = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not problems["missing_keys"]
+    assert type(encoder) is type(model.base_model)
+    assert_same_weights(encoder, model.base_model)
+    assert type(AutoModel.from_config(model.config)) is type(model.base_model)
+
+
 def test_encoder_from_a_classifier_and_back(classifier: BiLSTMForSequenceClassification, tmp_path: Path) -> None:
     """An encoder that starts anew, in part or whole, when it changes between the two classes."""
     classifier.save_pretrained(tmp_path / "classifier")
@@ -875,6 +897,7 @@ def test_defaults_are_the_small_student_of_the_paper() -> None:
         ({"hidden_size": 0}, "lstm_hidden_size must be at least 1, got 0"),
         ({"fc_size": 0}, "fc_size must be at least 1, got 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"embedding_dropout": 1.0}, "embedding_dropout must be at least 0 and below 1, got 1.0"),
         ({"dropout": -0.1}, "dropout must be at least 0 and below 1, got -0.1"),
         ({"vocab_size": 7, "pad_token_id": 7}, "pad_token_id must be in 0..6, got 7"),
         ({"pad_token_id": -1}, "pad_token_id must be in 0..30521, got -1"),

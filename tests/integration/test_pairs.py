@@ -133,7 +133,9 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("config", [path for path in CONFIGS if path.stem != "mkd"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "config", [path for path in CONFIGS if not path.stem.startswith("mkd")], ids=lambda path: path.stem
+)
 def test_ready_settings_run_on_local_files(
     config: Path,
     texts: Dataset,

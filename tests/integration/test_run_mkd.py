@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,20 @@ import pytest
 import torch
 import yaml
 from datasets import Dataset
+from hub_endpoint import TOKEN, HubEndpoint
+from huggingface_hub import ModelCard
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from hf_bilstm_distill import MultiTaskForSequenceClassification, TextClassifier, train_word_tokenizer
+from hf_bilstm_distill.commands.mkd_arguments import arguments_of_tasks, read_arguments
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUN_MKD, CONFIGS = str(EXAMPLES / "run_mkd.py"), EXAMPLES / "configs"
 SMALL: dict[str, Any] = {
     **{"embedding_dim": 8, "lstm_hidden_size": 4, "fc_size": 8, "n_iter": 1, "num_train_epochs": 2},
     **{"per_device_train_batch_size": 16, "use_cpu": True, "save_strategy": "no", "disable_tqdm": True},
 }
+METRICS = ["accuracy", "spearmanr"]
 Config = Callable[..., str]
 Main = Callable[..., None]
 
@@ -102,6 +111,16 @@ def test_the_report_has_a_row_for_each_task_and_model(
     assert models["opinion"]["teacher"]["metrics"]["accuracy"] == 1.0
     assert (out / "opinion" / "report.html").is_file()
 
+    seeds = [sys.executable, str(EXAMPLES.parent / "benchmarks" / "seeds.py"), str(out), str(out)]
+    table = subprocess.run(seeds, capture_output=True, text=True, check=True).stdout.splitlines()
+    values = json.loads(table[-1])["values"]
+    scores = [models[task]["student"]["metrics"][metric] for task, metric in zip(models, METRICS, strict=True)]
+    assert [values[f"{task}, {metric}"]["student"] for task, metric in zip(models, METRICS, strict=True)] == [
+        [score, score] for score in scores
+    ]
+    assert values["mean"]["student"] == pytest.approx([np.mean(scores)] * 2)
+    assert any(line.startswith("| mean |") and " ± 0.0000 " in line for line in table)
+
     rows = [json.loads(line) for line in Path(tasks["opinion"]["validation_file"]).read_text().splitlines()]
     sentences, gold = [row["text"] for row in rows], [row["label"] for row in rows]
     joint = MultiTaskForSequenceClassification.from_pretrained(out)
@@ -151,6 +170,126 @@ def test_mistakes_are_told_in_one_line_before_the_work(
         with pytest.raises(SystemExit, match=message):
             examples_main("run_mkd", config(changed))
     assert not (tmp_path / "out" / "config.json").exists()
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("mkd*.yaml")), ids=lambda path: path.stem)
+def test_ready_settings_are_read(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings that nobody tried, with a flag that there is not."""
+    monkeypatch.setattr(sys, "argv", ["run_mkd.py", str(file), "--use_cpu", "true", "--output_dir", str(tmp_path)])
+    run, _ = read_arguments()
+    arguments = arguments_of_tasks(run)
+    assert list(arguments) == list(yaml.safe_load(file.read_text(encoding="utf-8"))["tasks"])
+    assert all(
+        own_run.teacher and own_run.p_pos == own_run.p_ngram == own_run.n_recombined == 0
+        for own_run in arguments.values()
+    )
+
+
+def test_gold_labels_are_learned_for_as_many_steps(config: Config, examples_main: Main, tmp_path: Path) -> None:
+    """Copies that make the distilled student look better because it was trained for longer."""
+    path = config({"similar": {"n_iter": 3}}, single_task_baselines=True, save_strategy="epoch")
+    examples_main("run_mkd", path)
+
+    def last_step(folder: str) -> int:
+        return max(int(path.name.split("-")[1]) for path in (tmp_path / "out" / folder).glob("checkpoint-*"))
+
+    assert last_step("_single/opinion") == pytest.approx(last_step("_gold/opinion"), abs=2)
+    assert last_step("_single/similar") == pytest.approx(last_step("_gold/similar"), abs=4)
+    assert last_step("_gold/similar") > last_step("_gold/opinion")
+
+
+def run_script(launcher: list[str], arguments: list[str], **environment: str) -> str:
+    command = [*launcher, RUN_MKD, *arguments]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=300
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_two_processes_train_the_student_of_one(config: Config, tmp_path: Path) -> None:
+    """A launch that hangs, prints or writes twice, or trains another student."""
+    path = config(dropout=0, num_train_epochs=3, augmentation_seed=1)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    two, one = str(tmp_path / "two"), str(tmp_path / "one")
+    printed = run_script(launcher, [path, "--per_device_train_batch_size", "8", "--output_dir", two])
+    assert sum(line.startswith("similar") and " student " in line for line in printed.splitlines()) == 1
+    run_script([sys.executable], [path, "--output_dir", one])
+    students = [MultiTaskForSequenceClassification.from_pretrained(folder).state_dict() for folder in (one, two)]
+    for name, values in students[0].items():
+        torch.testing.assert_close(students[1][name], values, atol=1e-4, rtol=0)
+    reports = [json.loads((Path(folder) / "report.json").read_text(encoding="utf-8")) for folder in (one, two)]
+    for task in reports[0]:
+        metrics = [report[task]["models"][1]["metrics"] for report in reports]
+        assert metrics[0] == pytest.approx(metrics[1], abs=1e-3)
+
+
+LOAD = """
+import json, sys
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+options = {"trust_remote_code": True}
+classify = pipeline("text-classification", model="someone/tasks", top_k=None, **options)
+answers = {"opinion": classify("a warm film")}
+model = AutoModelForSequenceClassification.from_pretrained("someone/tasks", task="similar", **options)
+classify = pipeline("text-classification", model=model, tokenizer="someone/tasks", top_k=None)
+answers["similar"] = classify({"text": "a warm film", "text_pair": "a dull story"})
+alone = {"subfolder": "opinion", **options}
+model = AutoModelForSequenceClassification.from_pretrained("someone/tasks", **alone)
+tokenizer = AutoTokenizer.from_pretrained("someone/tasks", **alone)
+answers["alone"] = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)("a warm film")
+assert type(AutoModel.from_pretrained("someone/tasks", **options)).__name__ == "BiAttentiveModel"
+assert "hf_bilstm_distill" not in sys.modules
+print("FOUND", json.dumps(answers))
+"""
+
+
+@pytest.mark.slow
+def test_a_pushed_student_is_loaded_by_its_name(config: Config, tmp_path: Path) -> None:
+    """A student on the Hub without its code or its card, or with texts, checkpoints or a token of its author's."""
+    settings = {"push_to_hub": True, "hub_model_id": "someone/tasks", "license": "mit"}
+    settings |= {"save_strategy": "epoch", "hub_strategy": "end"}
+    path = config(finetune=True, finetune_epochs=1, language="en", **settings)
+    with HubEndpoint() as hub:
+        run_script([sys.executable], [path, "--hub_token", TOKEN], **hub.environment(tmp_path / "author", None))
+        pushed = hub.files("someone/tasks")
+        assert hub.repositories["someone/tasks"].messages == ["initial commit", "End of training"]
+        environment = {**os.environ, **hub.environment(tmp_path / "friend")}
+        found = subprocess.run(
+            [sys.executable, "-c", LOAD], capture_output=True, text=True, check=False, env=environment, timeout=300
+        )
+    assert found.returncode == 0, found.stderr
+    assert {"config.json", "model.safetensors", "modeling_multitask.py", "recurrence.py", "README.md"} <= set(pushed)
+    assert {"opinion/model.safetensors", "opinion/modeling_multitask.py", "opinion/report.html"} <= set(pushed)
+    assert not [name for name in pushed if "checkpoint" in name or name.startswith("_") or name.endswith(".jsonl")]
+    assert not any(TOKEN.encode() in content for content in pushed.values())
+    card = ModelCard(pushed["README.md"].decode())
+    assert (card.data.model_name, card.data.license, card.data.language) == (None, "mit", "en")
+    assert "# someone/tasks" in card.text
+    assert "| similar | student | spearmanr |" in card.text
+    assert "bi-attentive LSTM with a head for each of 2 tasks" in card.text
+
+    answers = json.loads(found.stdout.partition("FOUND ")[2])
+    joint = MultiTaskForSequenceClassification.from_pretrained(tmp_path / "out")
+    alone = TextClassifier.from_pretrained(tmp_path / "out" / "opinion", device="cpu")
+    students = {name: TextClassifier(joint.single_task(name), alone.tokenizer) for name in ("opinion", "similar")}
+    texts = {"opinion": ("a warm film",), "similar": ("a warm film", "a dull story"), "alone": ("a warm film",)}
+    for name, student in {**students, "alone": alone}.items():
+        (scores,) = student.predict(*([text] for text in texts[name]))[1]
+        rows = answers[name][0] if isinstance(answers[name][0], list) else answers[name]
+        given = {entry["label"]: entry["score"] for entry in rows}
+        expected = dict(zip(student.id2label.values(), np.atleast_1d(scores).tolist(), strict=True))
+        assert given == pytest.approx(expected, abs=1e-5)
+
+
+def test_texts_that_would_be_pushed_are_told_before_the_work(
+    config: Config, examples_main: Main, tasks: dict[str, dict[str, Any]]
+) -> None:
+    """Somebody's texts on the Hub."""
+    folder = str(Path(tasks["similar"]["train_file"]).parent)
+    with pytest.raises(SystemExit, match=r"opinion\.jsonl lies in .*, which is pushed to the Hub"):
+        examples_main("run_mkd", config(push_to_hub=True, hub_model_id="someone/tasks", output_dir=folder))
 
 
 @pytest.mark.pages
