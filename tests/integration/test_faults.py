@@ -151,7 +151,7 @@ def test_a_table_on_a_full_disk_leaves_the_earlier_one(files: dict[str, Path], t
     tables = [tmp_path / f"more{ending}" for ending in (".jsonl", ".parquet")]
     augment = ["augment", "--file", str(files["train"]), "--n_iter", "8", "--output_file"]
     answers = run_jobs(
-        [([*augment, str(table)], place, 200) for table in tables for place in (None, "save_table", "augment")],
+        [([*augment, str(table)], place, 200) for table in tables for place in (None, "save_table", "add_copies")],
         tmp_path,
     )
     for place, table in enumerate(tables):
