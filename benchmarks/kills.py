@@ -200,7 +200,7 @@ def work(inputs: Path, folder: Path, marks: int) -> None:
 
     labeling._TEXTS_PER_SHARD = TEXTS_PER_SHARD
     for stage, place, function in (
-        ("augmentation", distill, "augment"),
+        ("augmentation", distill, "add_copies"),
         ("labelling", distill, "add_logits"),
         ("training", distill, "train"),
         ("saving", distill.DistillationTrainer, "_save_checkpoint"),
