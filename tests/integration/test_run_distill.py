@@ -167,7 +167,7 @@ def test_names_decide_the_label_order_and_a_config_file_is_overridden(
     )
     run(
         *(str(tmp_path / "config.yaml"), "--train_file", str(tmp_path / "texts.tsv")),
-        *("--test_file", str(tmp_path / "texts.tsv"), *SMALL, "--n_iter", "1", "--num_train_epochs", "20"),
+        *("--test_file", str(tmp_path / "texts.tsv"), *SMALL, "--n_iter", "1", "--num_train_epochs", "50"),
         *("--output_dir", str(tmp_path / "out")),
     )
     student = TextClassifier.from_pretrained(tmp_path / "out", device="cpu")
