@@ -348,7 +348,7 @@ def test_pieces_fit_together(
     command(*label, "--teacher", trained_teacher_dir, *COLUMNS)
     command(
         *("distill", "--train_file", files["labelled.jsonl"], "--validation_file", reviews, *COLUMNS),
-        *("--teacher_logits_column", "teacher_logits", "--n_iter", "0", "--num_train_epochs", "20"),
+        *("--teacher_logits_column", "teacher_logits", "--n_iter", "0", "--num_train_epochs", "40"),
         *("--learning_rate", "1e-2", "--per_device_train_batch_size", "16", "--use_cpu", "true"),
         *("--lstm_hidden_size", "16", "--fc_size", "16", "--embedding_dim", "32"),
         *("--save_strategy", "no", "--output_dir", files["student"]),
