@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from seeds import model_of, shown
 
 from hf_bilstm_distill import Report
 
@@ -85,26 +86,18 @@ def print_table(output_dir: Path, runs: Mapping[str, Mapping[str, Any]], seeds: 
         folders = {seed: folder for seed, folder in folders.items() if (folder / "seconds.json").exists()}
         if not folders:
             continue
-        reports = {seed: Report.load(folder / "report.json") for seed, folder in folders.items()}
-        students = {seed: next(m for m in report.models if m.name == "student") for seed, report in reports.items()}
+        reports = {seed: Report.load(folder) for seed, folder in folders.items()}
+        students = {seed: model_of(report, "student") for seed, report in reports.items()}
         values = {seed: student.metrics[reports[seed].metric] for seed, student in students.items()}
         first = first or values
         gains = [value - first[seed] for seed, value in values.items() if seed in first]
         seconds = [json.loads((folder / "seconds.json").read_text(encoding="utf-8")) for folder in folders.values()]
         student = next(iter(students.values()))
         speed = statistics.median(each.throughput_per_s for each in students.values())
-        shown = " ".join(f"{key}={value}" for key, value in settings.items()) or "-"
-        cells = [name, f"`{shown}`", mean_and_deviation(values.values()), mean_and_deviation(gains)]
+        differs = " ".join(f"{key}={value}" for key, value in settings.items()) or "-"
+        cells = [name, f"`{differs}`", shown(list(values.values())), shown(gains)]
         cells += [f"{student.parameters_without_embeddings:,}", f"{speed:,.0f}", f"{statistics.mean(seconds):,.0f}"]
         print("| " + " | ".join([*cells, str(len(values))]) + " |")
-
-
-def mean_and_deviation(values: Any) -> str:
-    """Write the mean of some values, and their standard deviation if there are several."""
-    values = list(values)
-    if not values:
-        return "-"
-    return f"{statistics.mean(values):.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

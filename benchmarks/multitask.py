@@ -10,7 +10,6 @@ et al. 2019, a bi-attentive LSTM with embeddings of 300 and three layers of the 
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,8 @@ from hf_bilstm_distill import (
     MultiTaskForSequenceClassification,
     TextClassifier,
     distillation_report,
+    load_file,
+    select_columns,
     trim_tokenizer,
 )
 
@@ -32,7 +33,9 @@ def main() -> None:
     """Measure all, and print a table as Markdown and its values as a line of JSON."""
     options = parse_arguments()
     torch.set_num_threads(options.threads)
-    rows = read_rows(options.texts, options.columns, options.rows)
+    columns = dict(zip(("text", "text_pair"), options.columns, strict=False))
+    rows = select_columns(load_file(options.texts), columns, options.texts)
+    rows = rows.select(range(min(options.rows, len(rows))))
     teacher = TextClassifier.from_pretrained(options.teacher, device="cpu")
     models = {"teacher": teacher, **new_students(teacher, rows)}
     for folder in options.students:
@@ -54,7 +57,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=Path, required=True, help="JSON lines with sentences")
+    parser.add_argument("--texts", required=True, help="a file of sentences")
     parser.add_argument("--columns", nargs="+", default=["text"], help="where they stand: one, or two of pairs")
     parser.add_argument("--teacher", required=True, help="a BERT-like teacher: a folder, or an id on the Hub")
     parser.add_argument("--students", nargs="*", default=[], help="folders of trained multi-task students")
@@ -62,14 +65,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1000, help="how many rows to read")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch")
     return parser.parse_args()
-
-
-def read_rows(path: Path, columns: list[str], count: int) -> Dataset:
-    """Read the texts, as `text` and `text_pair`."""
-    with path.open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
-    names = dict(zip(("text", "text_pair"), columns, strict=False))
-    return Dataset.from_list([{name: row[column] for name, column in names.items()} for row in rows])
 
 
 def new_students(teacher: TextClassifier, rows: Dataset) -> dict[str, Any]:

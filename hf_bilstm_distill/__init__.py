@@ -39,10 +39,12 @@ if _find_spec("torch") and _find_spec("transformers"):
     )
     from hf_bilstm_distill.model_card import CardFacts, render_card, save_card
     from hf_bilstm_distill.multitask_trainer import MultiTaskDistillationTrainer, finetune_per_task
-    from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
+    from hf_bilstm_distill.neighbor_exchange import NeighborAug, nearest_words
+    from hf_bilstm_distill.nlpaug_augmenters import NlpaugTransform
     from hf_bilstm_distill.phrase_exchange import PhraseAug
     from hf_bilstm_distill.problem_types import find_problem_type, label_vectors, read_labels
     from hf_bilstm_distill.report import ModelReport, Report, distillation_report
+    from hf_bilstm_distill.rule_augmenters import MaskAug, NgramAug, PosReplacementAug
     from hf_bilstm_distill.sharing import check_push, include_code, push
     from hf_bilstm_distill.students import (
         BiAttentiveConfig,
@@ -106,6 +108,7 @@ __all__ = [
     "MultiTaskDistillationTrainer",
     "MultiTaskForSequenceClassification",
     "MultiTaskTrainingArguments",
+    "NeighborAug",
     "NgramAug",
     "NlpaugTransform",
     "OnnxTextClassifier",
@@ -145,6 +148,7 @@ __all__ = [
     "logits_from_probabilities",
     "match_labels",
     "mse_on_logits",
+    "nearest_words",
     "number_labels",
     "one_line_errors",
     "parse_arguments",

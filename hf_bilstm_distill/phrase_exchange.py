@@ -8,8 +8,7 @@ from datasets.utils import tqdm
 
 from hf_bilstm_distill.augmentation.taggers import Tagger, load_tagger, tag_words
 from hf_bilstm_distill.augmentation.words import split_words
-from hf_bilstm_distill.nlpaug_augmenters import RuleAug
-from hf_bilstm_distill.transfer_set import TEXT, check_texts, text_columns
+from hf_bilstm_distill.rule_augmenters import RuleAug, all_texts
 
 _LENGTHS = range(2, 9)  # of a phrase, in words
 _PHRASES_OF_A_TEXT = 8
@@ -57,19 +56,14 @@ class PhraseAug(RuleAug):
         seed: int = 0,
     ) -> None:
         super().__init__(aug_p, mask_token, seed)
-        if isinstance(texts, str):
-            raise TypeError(f"texts must be a list of texts or a Dataset, got one text, {texts!r}. Put it in a list.")
         if full_length < 1:
             raise ValueError(f"full_length must be a positive number of words, got {full_length}.")
         self.full_length = full_length
         self.tagger = tagger
-        dataset = texts if isinstance(texts, Dataset) else Dataset.from_dict({TEXT: list(texts)})
-        check_texts(dataset, "texts")
         phrases: dict[Key, set[str]] = {}
-        for column in text_columns(dataset):
-            for text in tqdm(dict.fromkeys(dataset.with_format(None)[column]), desc="Collecting phrases", unit="text"):
-                for key, phrase in self._phrases_of(text):
-                    phrases.setdefault(key, set()).add(phrase)
+        for text in tqdm(dict.fromkeys(all_texts(texts)), desc="Collecting phrases", unit="text"):
+            for key, phrase in self._phrases_of(text):
+                phrases.setdefault(key, set()).add(phrase)
         # Sorted, so that the order of the texts shows neither in the draws nor in the fingerprint.
         self._phrases = {key: sorted(phrases[key]) for key in sorted(phrases)}
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch.utils.data import DataLoader
+from toy_tagger import by_first_letter
 
 from hf_bilstm_distill.augmentation import HeuristicAugmenter, augment
 from hf_bilstm_distill.augmentation.words import split_words
@@ -33,11 +34,6 @@ FILMS = [
     "",
     "she works hard and the audience does n't care",
 ]
-
-
-def by_first_letter(words: list[str]) -> list[str]:
-    """A tagger whose answers can be read off the words: those with the same first letter are of one kind."""
-    return [word[0] for word in words]
 
 
 def films(**columns: list[Any]) -> Dataset:

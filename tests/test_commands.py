@@ -310,13 +310,15 @@ def test_augment_adds_copies_without_gold_labels(
 ) -> None:
     """Copies that pass for gold, or that lost the row that they are of."""
     output = tmp_path / "augmented.jsonl"
-    command("augment", "--file", reviews, "--output_file", str(output), *COLUMNS, "--n_iter", "2", "--seed", "3")
+    command(
+        "augment", "--file", reviews, "--output_file", str(output), *COLUMNS, "--n_iter", "2", "--n_recombined", "0"
+    )
     rows = answers(output.read_text(encoding="utf-8"))
     originals = [row for row in rows if not row["augmented"]]
     copies = [row for row in rows if row["augmented"]]
     assert [row["review"] for row in originals] == texts["text"][:]
     assert {row["stars"] for row in originals} == {"negative", "positive"}
-    assert len(texts) < len(copies) <= 4 * len(texts)
+    assert len(texts) < len(copies) <= 2 * len(texts)
     assert {row["stars"] for row in copies} == {None}
     assert {row["id"] for row in copies} <= {row["id"] for row in originals}
     assert "[MASK]" in " ".join(row["review"] for row in copies)
@@ -336,6 +338,17 @@ def test_augment_recombines_phrases_where_wanted(command: Command, reviews: str,
     words = {word for row in made["0"] for word in row["review"].split()}
     assert {word for row in copies for word in row["review"].split()} <= words
     assert {row["stars"] for row in copies} == {None}
+
+
+def test_augment_takes_words_from_the_neighbourhood_of_a_teacher(
+    command: Command, trained_teacher_dir: str, reviews: str, texts: Dataset, tmp_path: Path
+) -> None:
+    """A teacher that is given, and not asked for the words that the texts lack."""
+    output = tmp_path / "more.jsonl"
+    flags = ["--n_iter", "0", "--n_recombined", "20", "--p_neighbor", "0.5", "--teacher", trained_teacher_dir]
+    command("augment", "--file", reviews, "--output_file", str(output), *COLUMNS, *flags)
+    known = {word for text in texts["text"] for word in text.split()}
+    assert {word for row in answers(output.read_text(encoding="utf-8")) for word in row["review"].split()} - known
 
 
 def test_pieces_fit_together(

@@ -17,9 +17,11 @@ from datasets import ClassLabel, Dataset, Value
 from datasets.fingerprint import Hasher
 from nlpaug import Augmenter
 from nlpaug.util import Action, Method
+from toy_tagger import by_first_letter
 
 from hf_bilstm_distill.augmentation import augment
-from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NgramAug, NlpaugTransform, PosReplacementAug
+from hf_bilstm_distill.nlpaug_augmenters import NlpaugTransform
+from hf_bilstm_distill.rule_augmenters import MaskAug, NgramAug, PosReplacementAug
 from hf_bilstm_distill.transfer_set import AUGMENTED, LABEL, NO_LABEL, TEXT, TEXT_PAIR
 
 MASK = "[MASK]"
@@ -32,11 +34,6 @@ FILMS = [
     "she works hard and the audience does n't care",
 ]
 LONG = " ".join(f"w{number}" for number in range(100))
-
-
-def by_first_letter(words: list[str]) -> list[str]:
-    """A tagger whose answers can be read off the words: those with the same first letter are of one kind."""
-    return [word[0] for word in words]
 
 
 class Scripted(Augmenter):

@@ -9,10 +9,12 @@ import nlpaug.flow as naf
 import pytest
 from datasets import Dataset
 from datasets.fingerprint import Hasher
+from toy_tagger import by_first_letter
 
 from hf_bilstm_distill.augmentation import augment
-from hf_bilstm_distill.nlpaug_augmenters import MaskAug, NlpaugTransform
+from hf_bilstm_distill.nlpaug_augmenters import NlpaugTransform
 from hf_bilstm_distill.phrase_exchange import PhraseAug
+from hf_bilstm_distill.rule_augmenters import MaskAug
 from hf_bilstm_distill.transfer_set import AUGMENTED, TEXT, TEXT_PAIR
 
 FILMS = [
@@ -23,11 +25,6 @@ FILMS = [
 ]
 
 
-def by_first_letter(words: list[str]) -> list[str]:
-    """A tagger whose answers can be read off the words: those with the same first letter are of one kind."""
-    return [word[0] for word in words]
-
-
 def by_nothing(words: list[str]) -> list[str]:
     """A tagger for which all words are alike."""
     return ["word"] * len(words)
@@ -35,7 +32,7 @@ def by_nothing(words: list[str]) -> list[str]:
 
 def test_a_phrase_stands_where_one_of_its_kind_stood() -> None:
     """Word salad: phrases between words of another kind than their own neighbours, or from nowhere."""
-    texts = [f"{a}1 b1 c1 d1 e1 {a}2 g1 h1".replace("1", number) for number in "3456" for a in "a"]
+    texts = ["a1 b1 c1 d1 e1 a2 g1 h1".replace("1", number) for number in "3456"]
     augmenter = PhraseAug(texts, full_length=8, tagger=by_first_letter)
     made = {copy for text in texts for copy in augmenter.augment(text, n=50)} - set(texts)
     assert len(made) > 10
@@ -78,10 +75,7 @@ def test_words_that_hang_together_stay_together() -> None:
     copies = PhraseAug(texts, full_length=1, tagger=by_nothing).augment(texts[0], n=300)
     assert len(set(copies)) > 10
     for copy in copies:
-        assert not {"do", "ca", "wo", "n't", "it", "they", "s", "re"} & set(copy.replace("it,", "").split()) - {
-            "it",
-            "they",
-        }
+        assert not {"do", "ca", "wo", "n't", "s", "re"} & set(copy.split())
         assert " ," not in copy
         assert "  " not in copy
 

@@ -1,15 +1,21 @@
 """Add augmented copies to the texts of a file: `hf-bilstm-distill augment`."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
-from hf_bilstm_distill.augmentation import HeuristicAugmenter
 from hf_bilstm_distill.commands.command_line import log_to_stderr, parse_arguments
-from hf_bilstm_distill.commands.copies import add_copies
+from hf_bilstm_distill.commands.copies import add_copies, heuristic_augmenter, mask_token_of
 from hf_bilstm_distill.commands.errors import one_line_errors
-from hf_bilstm_distill.commands.shared_arguments import AugmentationArguments, ColumnArguments, FilesArguments
+from hf_bilstm_distill.commands.models import load_teacher
+from hf_bilstm_distill.commands.shared_arguments import (
+    AugmentationArguments,
+    ColumnArguments,
+    FilesArguments,
+    TeacherChoice,
+)
 from hf_bilstm_distill.commands.tables import check_ending, save_table
 from hf_bilstm_distill.loading import load_file, select_columns
 from hf_bilstm_distill.transfer_set import AUGMENTED, TEXT, TEXT_PAIR
@@ -18,10 +24,16 @@ _GOLD = "_gold"  # copies have none, whatever its type
 
 
 @dataclass(kw_only=True)
-class CopyArguments(AugmentationArguments, ColumnArguments, FilesArguments):
+class CopyArguments(AugmentationArguments, TeacherChoice, ColumnArguments, FilesArguments):
     """What to make copies of, and how."""
 
-    mask_token: str = field(default="[MASK]", metadata={"help": "What the teacher takes for a masked word."})
+    teacher: str | None = field(
+        default=None,
+        metadata={"help": "The classifier whose embeddings give neighbours: a folder or an id. Left out: none."},
+    )
+    mask_token: str | None = field(
+        default=None, metadata={"help": "What stands for a masked word. Left out: the teacher's, or [MASK]."}
+    )
     seed: int = field(default=0, metadata={"help": "Another seed, other copies."})
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment."})
 
@@ -32,19 +44,12 @@ def main() -> None:
     log_to_stderr()
     with one_line_errors():
         check_ending(run.output_file)
-        augmenter = HeuristicAugmenter(
-            n_iter=run.n_iter,
-            p_mask=run.p_mask,
-            p_pos=run.p_pos,
-            p_ngram=run.p_ngram,
-            mask_token=run.mask_token,
-            tagger=run.tagger,
-            seed=run.seed,
-        )
+        teacher = load_teacher(run)
+        augmenter = heuristic_augmenter(run, run.mask_token or mask_token_of(teacher), run.seed)
         columns = {TEXT: run.text_column, TEXT_PAIR: run.text_pair_column}
         rows = read_rows(run.file, columns, run.label_column)
-        n_recombined = run.num_recombined(run.text_pair_column is not None)
-        rows = without_gold(add_copies(rows, augmenter, n_recombined, run.num_proc))
+        run = dataclasses.replace(run, n_recombined=run.num_recombined(run.text_pair_column is not None))
+        rows = without_gold(add_copies(run, rows, augmenter, teacher, run.num_proc))
         names = {**columns, _GOLD: run.label_column}
         save_table(
             rows.rename_columns({name: names[name] for name in names if name in rows.column_names}), run.output_file

@@ -16,7 +16,7 @@ from hf_bilstm_distill.augmentation import HeuristicAugmenter
 from hf_bilstm_distill.cautions import warn_if_heavier
 from hf_bilstm_distill.collation import encode
 from hf_bilstm_distill.commands.command_line import last_checkpoint
-from hf_bilstm_distill.commands.copies import add_copies
+from hf_bilstm_distill.commands.copies import add_copies, heuristic_augmenter, mask_token_of
 from hf_bilstm_distill.commands.distill_arguments import (
     RunArguments,
     StudentTrainingArguments,
@@ -51,7 +51,7 @@ logger = logging.get_logger(__name__)
 
 EMBEDDING_RATE = 0.15
 """Learning rate of embeddings that start from a teacher or a file, as a share of the rest's."""
-AUGMENTATION = ("n_iter", "n_recombined", "p_mask", "p_pos", "p_ngram", "tagger")
+AUGMENTATION = ("n_iter", "n_recombined", "p_neighbor", "p_mask", "p_pos", "p_ngram", "tagger")
 CACHE = "_cache"  # not pushed to the Hub, like all that begins with an underscore
 
 
@@ -76,7 +76,7 @@ def main() -> None:
         augmenter = make_augmenter(run, training.seed, teacher)
 
     with training.main_process_first():
-        augmented = add_copies(without_logits(texts["train"]), augmenter, n_recombined, run.num_proc)
+        augmented = add_copies(run, without_logits(texts["train"]), augmenter, teacher, run.num_proc)
     cache_dir = Path(run.label_cache or output_dir / CACHE)
     transfer_set = add_logits(augmented, teacher, cache_dir, stored=texts["train"])
     held_out = {split: add_logits(texts[split], teacher, cache_dir) for split in ("validation", "test")}
@@ -124,23 +124,10 @@ def slow_down_embeddings(training: DistillationTrainingArguments, table: Embeddi
         training.embedding_learning_rate = EMBEDDING_RATE * cast(float, training.learning_rate)
 
 
-def mask_token_of(teacher: TextClassifier | None) -> str:
-    """Give what stands for a masked word: what the teacher takes for one."""
-    token = (teacher.tokenizer.mask_token or teacher.tokenizer.unk_token) if teacher else None
-    return token or "[MASK]"
-
-
 def make_augmenter(run: RunArguments, seed: int, teacher: TextClassifier | None) -> HeuristicAugmenter:
     """Set up the augmentation."""
-    return HeuristicAugmenter(
-        n_iter=run.n_iter,
-        p_mask=run.p_mask,
-        p_pos=run.p_pos,
-        p_ngram=run.p_ngram,
-        mask_token=mask_token_of(teacher),
-        tagger=run.tagger,
-        seed=seed if run.augmentation_seed is None else run.augmentation_seed,
-    )
+    seed = seed if run.augmentation_seed is None else run.augmentation_seed
+    return heuristic_augmenter(run, mask_token_of(teacher), seed)
 
 
 def without_logits(rows: Dataset) -> Dataset:

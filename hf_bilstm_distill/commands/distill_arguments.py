@@ -11,7 +11,12 @@ from accelerate import PartialState
 
 from hf_bilstm_distill.commands.command_line import log_to_stderr, parse_arguments
 from hf_bilstm_distill.commands.demo import prepare_demo
-from hf_bilstm_distill.commands.shared_arguments import AugmentationArguments, LabelArguments, TeacherChoice
+from hf_bilstm_distill.commands.shared_arguments import (
+    AugmentationArguments,
+    LabelArguments,
+    SharingArguments,
+    TeacherChoice,
+)
 from hf_bilstm_distill.training_args import DistillationTrainingArguments
 
 
@@ -38,7 +43,7 @@ class SourceArguments(TeacherChoice):
 
 
 @dataclass
-class RunArguments(AugmentationArguments, LabelArguments, SourceArguments):
+class RunArguments(SharingArguments, AugmentationArguments, LabelArguments, SourceArguments):
     """What to distil, on which texts, into what."""
 
     teacher_logits_column: str | None = field(
@@ -76,15 +81,6 @@ class RunArguments(AugmentationArguments, LabelArguments, SourceArguments):
             "help": "accuracy, f1, matthews_correlation, pearsonr, spearmanr, others of evaluate.load. The first "
             "chooses the checkpoint. Left out: as suits."
         },
-    )
-    include_code: bool = field(
-        default=True, metadata={"help": "Save the student's code beside it, for use with trust_remote_code=True."}
-    )
-    license: str | None = field(
-        default=None, metadata={"help": "The student's license, for its card: apache-2.0, or another id of the Hub's."}
-    )
-    language: list[str] | None = field(
-        default=None, metadata={"help": "Codes of the texts' languages, for the card: en, or several."}
     )
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment and tokenize."})
 
@@ -169,6 +165,8 @@ def check_arguments(run: RunArguments) -> None:
     n_recombined = run.n_recombined or 0
     if n_recombined < 0:
         raise ValueError(f"--n_recombined must be a number of copies, 0 or more, got {n_recombined}.")
+    if not 0 <= run.p_neighbor <= 1:
+        raise ValueError(f"--p_neighbor must lie between 0 and 1, got {run.p_neighbor}.")
     for name, copies in (("n_iter", run.n_iter), ("n_recombined", n_recombined)):
         if not run.teacher and copies > 0:
             raise ValueError(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -75,7 +76,8 @@ def main() -> None:
         texts, names, problem_type = load(run)
         tokenizer = AutoTokenizer.from_pretrained(run.model)
         head = {"problem_type": problem_type, **label_maps(names)}
-        model = AutoModelForSequenceClassification.from_pretrained(run.model, **head)
+        # A checkpoint in half precision would else be trained in it, which loses small updates.
+        model = AutoModelForSequenceClassification.from_pretrained(run.model, dtype=torch.float32, **head)
         metrics = run.metric or default_metrics(problem_type)
     trainer = finetune(model, tokenizer, texts, training, metrics=metrics, max_length=run.max_length)
     if "validation" in texts:

@@ -159,7 +159,7 @@ def make_transfer_set(task: Task, training: MultiTaskStudentTrainingArguments, c
     augmenter = make_augmenter(task.run, training.seed, task.teacher)
     with training.main_process_first():
         originals = without_logits(task.texts["train"])
-        augmented = add_copies(originals, augmenter, task.run.n_recombined or 0, task.run.num_proc)
+        augmented = add_copies(task.run, originals, augmenter, task.teacher, task.run.num_proc)
     texts = DatasetDict({split: add_logits(rows, task.teacher, cache_dir) for split, rows in task.texts.items()})
     texts["transfer"] = add_logits(augmented, task.teacher, cache_dir, stored=task.texts["train"])
     return texts

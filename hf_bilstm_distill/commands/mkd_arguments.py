@@ -12,20 +12,20 @@ from accelerate import PartialState
 from hf_bilstm_distill.commands.command_line import log_to_stderr, parse_arguments
 from hf_bilstm_distill.commands.distill_arguments import RunArguments, StudentTrainingArguments, check_arguments
 from hf_bilstm_distill.commands.mkd_demo import prepare_demo_tasks
-from hf_bilstm_distill.commands.shared_arguments import AugmentationArguments
+from hf_bilstm_distill.commands.shared_arguments import AugmentationArguments, SharingArguments
 from hf_bilstm_distill.training_args import MultiTaskTrainingArguments
 
 # What is of one student cannot differ from task to task.
 _OF_THE_STUDENT = {
-    *("tokenizer", "embeddings", "embedding_dim", "lstm_hidden_size", "fc_size", "dropout", "multichannel", "pooling"),
-    "embedding_dropout",
+    *("tokenizer", "embeddings", "embedding_dim", "lstm_hidden_size", "pooling", "fc_size", "dropout"),
+    *("embedding_dropout", "multichannel"),
     *("baseline", "include_code", "license", "language", "max_length", "num_proc", "label_cache"),
 }
 TASK_SETTINGS = sorted({each.name for each in dataclasses.fields(RunArguments)} - _OF_THE_STUDENT)
 
 
 @dataclass
-class MultiTaskRunArguments(AugmentationArguments):
+class MultiTaskRunArguments(SharingArguments, AugmentationArguments):
     """Which tasks to distil, with which teachers, into what."""
 
     tasks: dict[str, Any] | None = field(
@@ -92,15 +92,6 @@ class MultiTaskRunArguments(AugmentationArguments):
     single_task_baselines: bool = field(
         default=False,
         metadata={"help": "Also train the same student on each task alone: distilled, and on gold labels alone."},
-    )
-    include_code: bool = field(
-        default=True, metadata={"help": "Save the student's code beside it, for use with trust_remote_code=True."}
-    )
-    license: str | None = field(
-        default=None, metadata={"help": "The student's license, for its card: apache-2.0, or another id of the Hub's."}
-    )
-    language: list[str] | None = field(
-        default=None, metadata={"help": "Codes of the texts' languages, for the card: en, or several."}
     )
     num_proc: int | None = field(default=None, metadata={"help": "Processes that augment and tokenize."})
 

@@ -67,6 +67,7 @@ class AugmentationArguments:
     n_recombined: int | None = field(
         default=None, metadata={"help": "Copies with phrases of others. Left out: as n_iter."}
     )
+    p_neighbor: float = field(default=0.15, metadata={"help": "Probability, in these, of a near word."})
     p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word."})
     p_pos: float = field(default=0.1, metadata={"help": "Probability of another with its tag."})
     p_ngram: float = field(default=0.25, metadata={"help": "Probability of keeping 1 to 5 words."})
@@ -77,6 +78,21 @@ class AugmentationArguments:
         if self.n_recombined is None:
             return 0 if is_pair else self.n_iter
         return self.n_recombined
+
+
+@dataclass
+class SharingArguments:
+    """What others get beside the student."""
+
+    include_code: bool = field(
+        default=True, metadata={"help": "Save the student's code beside it, for use with trust_remote_code=True."}
+    )
+    license: str | None = field(
+        default=None, metadata={"help": "The student's license, for its card: apache-2.0, or another id of the Hub's."}
+    )
+    language: list[str] | None = field(
+        default=None, metadata={"help": "Codes of the texts' languages, for the card: en, or several."}
+    )
 
 
 @dataclass

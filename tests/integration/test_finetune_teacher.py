@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hf_bilstm_distill import TextClassifier
 
@@ -43,13 +44,18 @@ def test_an_encoder_becomes_a_teacher_for_named_labels(texts: Dataset, teacher_d
 
 @pytest.mark.slow
 def test_given_logits_are_matched(texts: Dataset, teacher_dir: str, tmp_path: Path) -> None:
-    """A teacher could not be rebuilt from the logits of a model that is gone."""
+    """A teacher could not be rebuilt from the logits of a model that is gone, or from an encoder in half precision."""
+    half = AutoModelForSequenceClassification.from_pretrained(teacher_dir).half()
+    half.save_pretrained(tmp_path / "encoder")
+    AutoTokenizer.from_pretrained(teacher_dir).save_pretrained(tmp_path / "encoder")
     logits = [[1.5, -2.5] if label else [-3.0, 2.0] for label in texts["label"]]  # the opposite of the gold labels
     texts.add_column("scores", logits).to_json(tmp_path / "train.jsonl")
     run(
-        *("--model", teacher_dir, "--train_file", str(tmp_path / "train.jsonl"), "--teacher_logits_column", "scores"),
+        *("--model", str(tmp_path / "encoder"), "--train_file", str(tmp_path / "train.jsonl")),
+        *("--teacher_logits_column", "scores"),
         *("--num_train_epochs", "150", "--learning_rate", "1e-3", "--per_device_train_batch_size", "16"),
         *("--output_dir", str(tmp_path / "teacher")),
     )
     learned = TextClassifier.from_pretrained(tmp_path / "teacher", device="cpu").logits(texts["text"][:])
+    assert json.loads((tmp_path / "teacher" / "config.json").read_text())["dtype"] == "float32"
     assert np.abs(learned - np.array(logits)).mean() < 0.5
