@@ -65,7 +65,7 @@ class AugmentationArguments:
 
     n_iter: int = field(default=6, metadata={"help": "Copies by the paper's rules. 0: none."})
     n_recombined: int | None = field(
-        default=None, metadata={"help": "Copies with phrases of others. Left out: as n_iter."}
+        default=None, metadata={"help": "Copies with phrases of others. Left out: 2 n_iter."}
     )
     p_neighbor: float = field(default=0.15, metadata={"help": "Probability, in these, of a near word."})
     p_mask: float = field(default=0.1, metadata={"help": "Probability of masking a word."})
@@ -76,7 +76,7 @@ class AugmentationArguments:
     def num_recombined(self, is_pair: bool) -> int:
         """Return the number of copies with phrases of other texts; of pairs there are none but on demand."""
         if self.n_recombined is None:
-            return 0 if is_pair else self.n_iter
+            return 0 if is_pair else 2 * self.n_iter
         return self.n_recombined
 
 
@@ -91,7 +91,7 @@ class SharingArguments:
         default=None, metadata={"help": "The student's license, for its card: apache-2.0, or another id of the Hub's."}
     )
     language: list[str] | None = field(
-        default=None, metadata={"help": "Codes of the texts' languages, for the card: en, or several."}
+        default=None, metadata={"help": "Codes of the texts' languages, for the card: en fr."}
     )
 
 
