@@ -4,7 +4,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
@@ -137,7 +137,7 @@ def vectors_from_teacher(
         ValueError: If the student's embeddings are to be wider than the teacher's, if tokenizer and model of the
             teacher do not belong together, or if the teacher knows none of the tokens.
     """
-    weight = teacher_model.get_input_embeddings().get_parameter("weight").detach().to("cpu", torch.float32)
+    weight = input_embeddings(teacher_model)
     num_rows, width = weight.shape
     if not 1 <= embedding_dim <= width:
         raise ValueError(
@@ -145,24 +145,49 @@ def vectors_from_teacher(
             f"{width}. Lower it, or start from random_vectors."
         )
     pieces = _teacher_pieces(teacher_tokenizer, tokenizer)
-    flat = torch.tensor(list(chain.from_iterable(pieces)), dtype=torch.long)
-    if not len(flat):
+    last = max(chain.from_iterable(pieces), default=None)
+    if last is None:
         raise ValueError(
             f"The teacher knows none of the {len(pieces)} tokens. Trim its own tokenizer for the student, or start "
             "from random_vectors."
         )
-    if flat.max() >= num_rows:
+    if last >= num_rows:
         raise ValueError(
-            f"The teacher's tokenizer has the id {int(flat.max())}, but its model has {num_rows} embeddings. Load "
+            f"The teacher's tokenizer has the id {last}, but its model has {num_rows} embeddings. Load "
             "both from one place."
         )
     is_known = torch.tensor([bool(ids) for ids in pieces])
-    starts = torch.tensor([0, *accumulate(len(ids) for ids in pieces)][:-1])
-    rows = embedding_bag(flat, weight, starts, mode="mean")[is_known]
+    rows = mean_rows(weight, pieces)[is_known]
     vectors = _random_rows(tokenizer, embedding_dim, seed)
     vectors[is_known] = _reduced(rows, embedding_dim)
     covered = sum(bool(pieces[index]) for index in _plain_tokens(tokenizer).values())
     return EmbeddingTable(vectors, covered, _num_special_tokens(tokenizer))
+
+
+def input_embeddings(model: PreTrainedModel) -> Tensor:
+    """Return a model's input embeddings.
+
+    Args:
+        model: The model. It is left as it is.
+
+    Returns:
+        `(vocab_size, width)`, float32, on the CPU.
+    """
+    return model.get_input_embeddings().get_parameter("weight").detach().to("cpu", torch.float32)
+
+
+def mean_rows(weight: Tensor, pieces: Sequence[Sequence[int]]) -> Tensor:
+    """Return the mean of some rows of a table for each of several words.
+
+    Args:
+        weight: The table, `(vocab_size, width)`.
+        pieces: For each word the ids of its pieces. The mean of none is zero.
+
+    Returns:
+        `(words, width)`.
+    """
+    starts = torch.tensor([0, *accumulate(map(len, pieces))][:-1], dtype=torch.long)
+    return embedding_bag(torch.tensor([*chain.from_iterable(pieces)], dtype=torch.long), weight, starts, mode="mean")
 
 
 def random_vectors(tokenizer: PreTrainedTokenizerFast, embedding_dim: int, *, seed: int = 0) -> EmbeddingTable:

@@ -5,14 +5,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-import torch
 from datasets import Dataset
 from datasets.utils import tqdm
-from torch import Tensor
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import normalize
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_bilstm_distill.augmentation.words import split_words
+from hf_bilstm_distill.embeddings import input_embeddings, mean_rows
 from hf_bilstm_distill.rule_augmenters import RuleAug, all_texts, put_word
 
 _NUM_NEIGHBORS = 12
@@ -83,18 +82,19 @@ def nearest_words(
         TypeError: If it is a single text.
         ValueError: If there are no texts, or one is none.
     """
-    weight = teacher_model.get_input_embeddings().get_parameter("weight").detach().to("cpu", torch.float32)
+    weight = input_embeddings(teacher_model)
     weight = weight - weight.mean(dim=0)
     vocabulary = _whole_words(teacher_tokenizer)
     candidates = list(vocabulary)
     if not candidates:
         return {}
     vectors = normalize(weight[list(vocabulary.values())])
-    words = _frequent_words(texts, teacher_tokenizer)
+    pieces = _frequent_words(texts, teacher_tokenizer)
+    words = list(pieces)
     found: dict[str, dict[str, float]] = {}
     for start in tqdm(range(0, len(words), _CHUNK), desc="Looking for neighbours", unit=" thousand words"):
         of_chunk = words[start : start + _CHUNK]
-        cosines = _vectors(of_chunk, teacher_tokenizer, weight) @ vectors.T
+        cosines = normalize(mean_rows(weight, [pieces[word] for word in of_chunk])) @ vectors.T
         nearest = cosines.topk(min(_NUM_NEIGHBORS + 1, len(candidates)))  # one more, for the word itself
         for word, values, indices in zip(of_chunk, nearest.values.tolist(), nearest.indices.tolist(), strict=True):
             near = {candidates[index]: round(value, 3) for value, index in zip(values, indices, strict=True)}
@@ -104,7 +104,8 @@ def nearest_words(
     return found
 
 
-def _frequent_words(texts: Sequence[str] | Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def _frequent_words(texts: Sequence[str] | Dataset, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Return the most frequent words without unknown pieces, with the ids of their pieces."""
     counts = Counter(
         word
         for text in all_texts(texts)
@@ -112,26 +113,19 @@ def _frequent_words(texts: Sequence[str] | Dataset, tokenizer: PreTrainedTokeniz
         if word.isalpha() and len(word) >= _MIN_LETTERS
     )
     words = sorted(counts, key=lambda word: (-counts[word], word))[:_MAX_WORDS]
-    return [word for word, ids in zip(words, _ids(words, tokenizer), strict=True) if tokenizer.unk_token_id not in ids]
+    return {word: ids for word, ids in _pieces(words, tokenizer).items() if tokenizer.unk_token_id not in ids}
 
 
 def _whole_words(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """Return the words of a vocabulary that are one piece as they stand within a text, with their ids."""
-    words = {
-        tokenizer.convert_tokens_to_string([token]).strip(): index for token, index in tokenizer.get_vocab().items()
-    }
-    words = {word: words[word] for word in sorted(words) if word.isalpha() and len(word) > 1}
-    whole = zip(words, _ids(list(words), tokenizer), strict=True)
-    return {word: ids[0] for word, ids in whole if len(ids) == 1 and ids[0] != tokenizer.unk_token_id}
+    strings = {tokenizer.convert_tokens_to_string([token]).strip() for token in tokenizer.get_vocab()}
+    words = sorted(word for word in strings if word.isalpha() and len(word) > 1)
+    unknown = [tokenizer.unk_token_id]
+    return {word: ids[0] for word, ids in _pieces(words, tokenizer).items() if len(ids) == 1 and ids != unknown}
 
 
-def _vectors(words: list[str], tokenizer: PreTrainedTokenizerBase, weight: Tensor) -> Tensor:
-    ids = _ids(words, tokenizer)
-    starts = [0, *accumulate(map(len, ids))][:-1]
-    flat = torch.tensor([index for of_word in ids for index in of_word], dtype=torch.long)
-    return normalize(embedding_bag(flat, weight, torch.tensor(starts), mode="mean"))
-
-
-def _ids(words: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+def _pieces(words: list[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Return the ids of the pieces of some words."""
     # With a space, as they stand within a text: byte-level pieces hold the space before a word.
-    return tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"] if words else []
+    ids = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"] if words else []
+    return dict(zip(words, ids, strict=True))

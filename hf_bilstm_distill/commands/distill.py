@@ -27,6 +27,7 @@ from hf_bilstm_distill.commands.distill_texts import load_splits
 from hf_bilstm_distill.commands.errors import one_line_errors, one_line_if_disk_is_full
 from hf_bilstm_distill.commands.gold_labels import is_labelled, settle_gold_labels
 from hf_bilstm_distill.commands.models import load_teacher
+from hf_bilstm_distill.commands.shared_arguments import AUGMENTATION
 from hf_bilstm_distill.embeddings import (
     EmbeddingTable,
     initialize_embeddings,
@@ -51,7 +52,6 @@ logger = logging.get_logger(__name__)
 
 EMBEDDING_RATE = 0.15
 """Learning rate of embeddings that start from a teacher or a file, as a share of the rest's."""
-AUGMENTATION = ("n_iter", "n_recombined", "p_neighbor", "p_mask", "p_pos", "p_ngram", "tagger")
 CACHE = "_cache"  # not pushed to the Hub, like all that begins with an underscore
 
 

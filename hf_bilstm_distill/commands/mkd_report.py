@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from hf_bilstm_distill.commands.distill_arguments import RunArguments
 from hf_bilstm_distill.commands.mkd_arguments import MultiTaskRunArguments
+from hf_bilstm_distill.commands.shared_arguments import AUGMENTATION
 from hf_bilstm_distill.embeddings import EmbeddingTable
 from hf_bilstm_distill.files import write_text
 from hf_bilstm_distill.model_card import CardFacts
@@ -99,9 +100,9 @@ def card_facts(
         num_originals=sum(map(len, transfer_sets.values())) - num_copies,
         num_copies=num_copies,
         augmentation={
+            **{name: getattr(run, name) for name in AUGMENTATION},
             "n_iter": {task: each.n_iter for task, each in runs.items()},
             "n_recombined": {task: each.n_recombined or 0 for task, each in runs.items()},
-            **{name: getattr(run, name) for name in ("p_mask", "p_pos", "p_ngram", "tagger")},
         },
         tokenizer=run.tokenizer,
         embeddings=run.embeddings,

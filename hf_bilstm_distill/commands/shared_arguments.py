@@ -1,6 +1,6 @@
 """Arguments that several commands have."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 
@@ -78,6 +78,10 @@ class AugmentationArguments:
         if self.n_recombined is None:
             return 0 if is_pair else 2 * self.n_iter
         return self.n_recombined
+
+
+AUGMENTATION = tuple(each.name for each in fields(AugmentationArguments))
+"""What a card tells of the copies."""
 
 
 @dataclass
