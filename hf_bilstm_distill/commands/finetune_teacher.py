@@ -76,8 +76,11 @@ def main() -> None:
         texts, names, problem_type = load(run)
         tokenizer = AutoTokenizer.from_pretrained(run.model)
         head = {"problem_type": problem_type, **label_maps(names)}
-        # A checkpoint in half precision would else be trained in it, which loses small updates.
-        model = AutoModelForSequenceClassification.from_pretrained(run.model, dtype=torch.float32, **head)
+        # A checkpoint in half precision would else be trained in it, which loses small updates. A classifier for other
+        # labels keeps its encoder and gets a new head.
+        model = AutoModelForSequenceClassification.from_pretrained(
+            run.model, dtype=torch.float32, ignore_mismatched_sizes=True, **head
+        )
         metrics = run.metric or default_metrics(problem_type)
     trainer = finetune(model, tokenizer, texts, training, metrics=metrics, max_length=run.max_length)
     if "validation" in texts:

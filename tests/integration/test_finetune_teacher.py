@@ -59,3 +59,17 @@ def test_given_logits_are_matched(texts: Dataset, teacher_dir: str, tmp_path: Pa
     learned = TextClassifier.from_pretrained(tmp_path / "teacher", device="cpu").logits(texts["text"][:])
     assert json.loads((tmp_path / "teacher" / "config.json").read_text())["dtype"] == "float32"
     assert np.abs(learned - np.array(logits)).mean() < 0.5
+
+
+@pytest.mark.slow
+def test_a_classifier_for_other_labels_gets_a_new_head(teacher_dir: str, tmp_path: Path) -> None:
+    """A classifier for two labels could not be tuned for three: a traceback was all that came of it."""
+    rows = Dataset.from_dict({"text": ["a fine day", "a bad day", "a day"], "label": ["good", "bad", "neither"]})
+    rows.to_json(tmp_path / "train.jsonl")
+    run(
+        *("--model", teacher_dir, "--train_file", str(tmp_path / "train.jsonl"), "--max_steps", "1"),
+        *("--output_dir", str(tmp_path / "teacher")),
+    )
+    teacher = TextClassifier.from_pretrained(tmp_path / "teacher", device="cpu")
+    assert teacher.id2label == {0: "bad", 1: "good", 2: "neither"}
+    assert teacher.logits(["a day"]).shape == (1, 3)
