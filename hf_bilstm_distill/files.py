@@ -34,7 +34,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with name_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"_{path.name}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -50,7 +50,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, and move it to `path` once the block ends without an error.
 
     A folder that already stands at `path` is replaced. A process that dies while the two change places leaves both
-    beside `path`, whole, under names that begin with a dot.
+    beside `path`, whole, under names that begin with an underscore, which no push takes along.
 
     Args:
         path: Where the folder must stand in the end. Its parent is made if it is missing.
@@ -61,7 +61,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with name_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f"_{path.name}.", dir=path.parent))
         earlier = temporary.with_name(f"{temporary.name}.earlier")
         try:
             yield temporary
@@ -90,7 +90,7 @@ def whole_files(folder: str | Path) -> Iterator[Path]:
     folder = Path(folder)
     with name_full_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".files.", dir=folder) as name:
+        with tempfile.TemporaryDirectory(prefix="_files.", dir=folder) as name:
             temporary = Path(name)
             yield temporary
             files = [path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()]

@@ -133,7 +133,7 @@ class _Labeler:
             return logits
         order = np.lexsort(keys.T)
         ordered = keys[order, 1]
-        for path in sorted(self._folder.glob("[!.]*.npy")):  # a dot begins the name of a file that is being written
+        for path in sorted(self._folder.glob("[!_]*.npy")):  # an underscore begins the name of what is being written
             records = self._read(path)
             if records is not None:
                 places = np.searchsorted(ordered, records["key"][:, 1])

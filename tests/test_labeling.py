@@ -507,7 +507,7 @@ def test_half_a_file_of_another_process_is_left_alone(tmp_path: Path, caplog: py
     rows = numbered(*range(12))
     label_with_teacher(rows, CountingTeacher(), cache_dir=tmp_path)
     (path,) = tmp_path.glob("*/*.npy")
-    half = path.with_name(f".{path.name}.abc.npy")
+    half = path.with_name(f"_{path.name}.abc.npy")
     half.write_bytes(b"half")
     assert lengths(label_with_teacher(rows, CountingTeacher(), cache_dir=tmp_path)) == list(range(12))
     assert half.read_bytes() == b"half"

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from datasets import Dataset
 from hub_endpoint import OWNER, TOKEN, HubEndpoint
 from huggingface_hub import ModelCard
+
+from hf_bilstm_distill.files import whole_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CODE = ["configuration_bilstm.py", "modeling_bilstm.py", "recurrence.py"]
@@ -379,6 +382,9 @@ def test_the_script_pushes_the_student_and_nothing_else(
     """Training data, caches or a token that everybody can read; or a card that nobody can."""
     flags = ["--push_to_hub", "true", "--hub_model_id", "someone/tiny", "--hub_token", TOKEN]
     flags += ["--license", "cc-by-4.0", "--language", "en", "no"]
+    with suppress(KeyboardInterrupt), whole_file(tmp_path / "author" / "out" / "README.md") as left_by_a_killed_run:
+        raise KeyboardInterrupt
+    left_by_a_killed_run.write_text("half a card")
     result = run_script(
         *(hub, tmp_path / "author", "--teacher", trained_teacher_dir, *files, *SMALL, *flags),
         *("--baseline", "true", "--output_dir", "out", "--hub_strategy", "end"),
