@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -220,7 +221,7 @@ def work(inputs: Path, folder: Path, marks: int) -> None:
 
 
 def half_files(folder: Path) -> list[str]:
-    """Name the files that are not whole, where a reader would take them for whole: not hidden, nor in a checkpoint."""
+    """Name the files that are not whole, where a reader would take them for whole: by name, and in no checkpoint."""
     import numpy as np
     from safetensors import safe_open
 
@@ -232,8 +233,10 @@ def half_files(folder: Path) -> list[str]:
     half = []
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
-        is_seen = not any(part.startswith((".", "checkpoint-")) or part == "home" for part in place.parts)
-        if is_seen and path.suffix in readers:
+        is_left_out = any(
+            fnmatch(part, pattern) for part in place.parts for pattern in ("_*.*", "checkpoint-*", "home")
+        )
+        if path.suffix in readers and not is_left_out:
             try:
                 readers[path.suffix](path)
             except Exception as error:  # each reader has its own
