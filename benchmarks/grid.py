@@ -78,8 +78,9 @@ def run(folder: Path, settings: Mapping[str, Any], common: Sequence[str]) -> Non
 
 def print_table(output_dir: Path, runs: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> None:
     """Print a row a run: mean and standard deviation of its seeds."""
-    print("| run | settings | metric | over the first | parameters without embeddings | texts/s | seconds | seeds |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    columns = ["metric", "over the first", "agreement", "parameters without embeddings", "texts/s", "seconds", "seeds"]
+    print("| " + " | ".join(["run", "settings", *columns]) + " |")
+    print("|---|---|" + "---:|" * len(columns))
     first: dict[int, float] = {}
     for name, settings in runs.items():
         folders = {seed: folder_of(output_dir, name, seed) for seed in seeds}
@@ -95,7 +96,9 @@ def print_table(output_dir: Path, runs: Mapping[str, Mapping[str, Any]], seeds: 
         student = next(iter(students.values()))
         speed = statistics.median(each.throughput_per_s for each in students.values())
         differs = " ".join(f"{key}={value}" for key, value in settings.items()) or "-"
-        cells = [name, f"`{differs}`", shown(list(values.values())), shown(gains)]
+        agreements = [each.agreement_with_teacher for each in students.values()]
+        agreement = shown([value for value in agreements if value is not None])
+        cells = [name, f"`{differs}`", shown(list(values.values())), shown(gains), agreement]
         cells += [f"{student.parameters_without_embeddings:,}", f"{speed:,.0f}", f"{statistics.mean(seconds):,.0f}"]
         print("| " + " | ".join([*cells, str(len(values))]) + " |")
 

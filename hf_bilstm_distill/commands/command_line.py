@@ -169,7 +169,8 @@ def _describe(parser: argparse.ArgumentParser, dataclass_types: Sequence[type], 
         if action.dest == "resume_from_checkpoint":
             action.nargs, action.const = "?", LAST_CHECKPOINT
             action.help = "Go on from a checkpoint: its folder, or nothing for the last one in --output_dir."
-        if not show_all and action.dest in inherited - own:
+        is_negation = action.option_strings[:1] == [f"--no_{action.dest}"]  # `--flag false` does the same
+        if is_negation or (not show_all and action.dest in inherited - own):
             action.help = argparse.SUPPRESS
 
 

@@ -227,7 +227,7 @@ def train(
             split: encode(texts[split], tokenizer, max_length=run.max_length, num_proc=run.num_proc)
             for split in ("train", "validation")
         }
-    if training.load_best_model_at_end:
+    if training.load_best_model_at_end and training.metric_for_best_model is None:
         has_gold = "labels" in encoded["validation"].column_names
         likeness = "correlation_with_teacher" if config.problem_type == "regression" else "agreement_with_teacher"
         training.metric_for_best_model = metrics[0] if has_gold else likeness

@@ -252,7 +252,7 @@ def train(
 ) -> MultiTaskDistillationTrainer:
     """Train a student for these tasks from its first embeddings."""
     training = copy.copy(training)
-    if training.load_best_model_at_end:
+    if training.load_best_model_at_end and training.metric_for_best_model is None:
         training.metric_for_best_model, training.greater_is_better = "mean", True
     if table is not None:
         slow_down_embeddings(training, table)

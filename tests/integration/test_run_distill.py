@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +275,30 @@ def test_another_seed_needs_no_new_labels_where_the_copies_are_the_same(
     assert shards[0] == shards[1] != []
     one, other = (TextClassifier.from_pretrained(tmp_path / seed).fingerprint() for seed in ("1", "2"))
     assert one != other
+
+
+@pytest.mark.parametrize(
+    ("chosen", "metric", "best"),
+    [([], "eval_accuracy", max), (["--metric_for_best_model", "eval_loss"], "eval_loss", min)],
+    ids=["left-out", "chosen"],
+)
+def test_the_checkpoint_that_is_best_in_what_the_user_chose_is_kept(
+    flags: list[str],
+    teacher_dir: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: list[str],
+    metric: str,
+    best: Callable[[list[float]], float],
+) -> None:
+    """A flag of the Trainer's would be taken and not heeded, or a run without it keep what the loss likes best."""
+    arguments = ["--teacher", teacher_dir, *flags, "--save_strategy", "epoch", "--num_train_epochs", "4", *chosen]
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--output_dir", str(tmp_path)])
+    main()
+    last = max(tmp_path.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    state = json.loads((last / "trainer_state.json").read_text())
+    assert state["best_metric"] == best([entry[metric] for entry in state["log_history"] if metric in entry])
+    assert f"best {metric.removeprefix('eval_')}" in (tmp_path / "README.md").read_text().replace("best eval_", "best ")
 
 
 def test_copies_without_a_teacher_are_refused(
