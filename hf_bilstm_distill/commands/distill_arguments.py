@@ -67,7 +67,7 @@ class RunArguments(SharingArguments, AugmentationArguments, LabelArguments, Sour
         default=300, metadata={"help": "Width of the embeddings, at most; a file and a teacher have their own widths."}
     )
     lstm_hidden_size: int = field(
-        default=300, metadata={"help": "Width of the LSTM in each direction; 150 is twice as fast."}
+        default=300, metadata={"help": "Width of the LSTM in each direction; 150 is three times as fast."}
     )
     pooling: Literal["last", "max"] = field(default="max", metadata={"help": "Which states stand for a text."})
     fc_size: int = field(default=400, metadata={"help": "Width of the fully connected layer."})
