@@ -35,7 +35,7 @@ def print_models(reports: Sequence[Report]) -> None:
     """Print a row for each model of one task."""
     check_same_kind(reports)
     metrics = list(reports[0].models[0].metrics)
-    columns = [column for metric in metrics for column in (metric, f"{metric} over the baseline")]
+    columns = [column for metric in metrics for column in (metric, f"{metric} over the baseline")] + ["agreement"]
     print("| " + " | ".join(["model", *columns, "parameters", "without embeddings"]) + " |")
     print("|---|" + "---:|" * (len(columns) + 2))
     rows = {model.name: row_of(model.name, reports, metrics) for model in reports[0].models}
@@ -80,7 +80,7 @@ def check_same_kind(reports: Sequence[Report]) -> None:
 
 
 def row_of(name: str, reports: Sequence[Report], metrics: Iterable[str]) -> list[list[float]]:
-    """Return for each column the values of all runs; of those over the baseline none where there is no baseline."""
+    """Return for each column the values of all runs, and none where there is no baseline or no agreement."""
     row = []
     for metric in metrics:
         values = [model_of(report, name).metrics[metric] for report in reports]
@@ -93,7 +93,8 @@ def row_of(name: str, reports: Sequence[Report], metrics: Iterable[str]) -> list
             if any(model.name == "baseline" for model in reports[0].models) and name != "baseline"
             else []
         )
-    return row
+    agreements = [model_of(report, name).agreement_with_teacher for report in reports]
+    return [*row, [value for value in agreements if value is not None]]
 
 
 def model_of(report: Report, name: str) -> ModelReport:
